@@ -74,3 +74,22 @@ class Seams:
     random: Random
     ids: Ids
     tasks: Tasks
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that may own a flow. started: "<boot>.<pid namespace>.<clock ticks>" (see
+    `syncd.host.holder`): tells it from a later process with the same pid."""
+
+    host: str
+    pid: int
+    started: str
+
+    @property
+    def boot(self) -> str:
+        """Processes of one boot share a monotonic clock; "" = not known."""
+        boot, dot, _ = self.started.partition(".")
+        return boot if dot else ""
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"

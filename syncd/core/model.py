@@ -90,9 +90,10 @@ class Record:
     key       native id, encoded by `syncd.core.keys`
     fields    forms by flow field; absent fields are missing
     version   the member's version token; None where it has none
+    former    the same row under the mapping its link's bases were made with, where that changed
     modified  when the member says it was last edited (canonical datetime); None = unknown
     created   creation mark: tells incarnations of one key apart; None = none
-    row_hash  hash of the row as read
+    row_hash  hash of the row as read; None = read in another way than snapshots are
     """
 
     key: str
@@ -100,7 +101,8 @@ class Record:
     version: str | None = None
     modified: str | None = None
     created: str | None = None
-    row_hash: int = 0
+    row_hash: int | None = None
+    former: Fields | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,7 @@ class Entity:
     links   every link that is not gone, by member: at most one a member
     gone    tombstones, newest last
     unsettled  operations of this entity whose outcome is not known, by member
+    cases   those open in the store: one whose candidate was not read now stays open (law 5)
     """
 
     id: int
@@ -145,6 +148,7 @@ class Entity:
     links: Mapping[str, Link] = field(default_factory=dict)
     gone: tuple[Link, ...] = ()
     unsettled: Mapping[str, OpKind] = field(default_factory=dict)
+    cases: tuple[Case, ...] = ()
 
 
 class ReadStatus(StrEnum):

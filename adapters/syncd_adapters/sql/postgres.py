@@ -1,0 +1,232 @@
+"""PostgreSQL, writing: rows go in by COPY, and come back as COPY text from the statement itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import psycopg
+
+from syncd.adapter import Native
+from syncd_adapters.sql.faults import Refused, Uncorrelated
+from syncd_adapters.sql.flavor import Connection
+from syncd_adapters.sql.layout import Layout, Parts, TableRef
+from syncd_adapters.sql.postgres_read import PostgresReader, split_line
+from syncd_adapters.sql.textual import to_text
+from syncd_adapters.sql.tokens import made_range, read_range
+
+_BATCH = "pg_temp.syncd_batch"
+_ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
+_SETTLE_SECONDS = 30
+
+
+class Postgres(PostgresReader):
+    # -- writing -----------------------------------------------------------------------------
+
+    def _stage(
+        self,
+        connection: Connection,
+        layout: Layout,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Native]],
+        keys: Sequence[Parts] | None,
+    ) -> None:
+        """Rows (n, k0…, v0…) into a table that ends with the transaction, by COPY."""
+        lines = [
+            "\t".join(
+                (
+                    str(n),
+                    *(_escape(str(part)) for part in (keys[n] if keys is not None else ())),
+                    *(
+                        _field(to_text(value, layout.column(name)))
+                        for name, value in zip(columns, row, strict=True)
+                    ),
+                )
+            )
+            for n, row in enumerate(rows)
+        ]
+        try:
+            data = "\n".join((*lines, "")).encode()
+        except UnicodeEncodeError:
+            raise Refused("a text with half a surrogate pair cannot be stored") from None
+        names = [self.quote(name) for name in (layout.key if keys is not None else ())]
+        parts = ["0 AS n", *(f"{name} AS k{i}" for i, name in enumerate(names))]
+        parts += [f"{self.quote(name)} AS v{i}" for i, name in enumerate(columns)]
+        self.run(connection, f"DROP TABLE IF EXISTS {_BATCH}")
+        self.run(
+            connection,
+            f"CREATE TEMP TABLE syncd_batch ON COMMIT DROP AS SELECT {', '.join(parts)} "
+            f"FROM {self.table(layout.ref)} WITH NO DATA",
+        )
+        with connection.cursor() as cursor, cursor.copy(f"COPY {_BATCH} FROM STDIN") as copy:
+            copy.write(data)
+
+    def reserve(
+        self, connection: Connection, layout: Layout, missing: Sequence[str], count: int
+    ) -> list[list[Native]] | None:
+        made: list[list[Native]] = []
+        for name in missing:
+            identity, default, sequence = self._generator(connection, layout, name)
+            if identity and sequence:
+                default = f"nextval({self.literal(sequence)}::regclass)"
+            elif default is None:
+                raise Refused(f"a new record needs a value for its key column {name!r}")
+            else:
+                default = default.replace("%", "%%")
+            self.command(connection, "SAVEPOINT syncd_keys")
+            try:
+                found = self.rows(
+                    connection,
+                    f"SELECT ({default})::text FROM generate_series(1, {count})",
+                )
+            except psycopg.errors.InsufficientPrivilege:
+                # an identity column may be inserted into without a right to its sequence
+                self.command(connection, "ROLLBACK TO SAVEPOINT syncd_keys")
+                return None
+            self.command(connection, "RELEASE SAVEPOINT syncd_keys")
+            made.append([row[0] for row in found])
+        return made
+
+    def _generator(
+        self, connection: Connection, layout: Layout, name: str
+    ) -> tuple[str, str | None, str | None]:
+        """(identity: "" | "a" | "d", default expression, sequence) of a column."""
+        table = self._regclass(layout.ref)
+        sql = (
+            "SELECT a.attidentity, pg_get_expr(d.adbin, d.adrelid), CASE WHEN a.attidentity <> '' "
+            "THEN pg_get_serial_sequence(%s, a.attname) END FROM pg_attribute a LEFT JOIN "
+            "pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum "
+            "WHERE a.attrelid = %s::regclass AND a.attname = %s"
+        )
+        found = self.rows(connection, sql, (table, table, name))
+        identity, default, sequence = found[0]
+        return str(identity), default, sequence
+
+    def insert(
+        self,
+        connection: Connection,
+        layout: Layout,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Native]],
+        keys: Sequence[Parts] | None,
+    ) -> list[bytes]:
+        self._stage(connection, layout, columns, rows, None)
+        names = ", ".join(map(self.quote, columns))
+        values = ", ".join(f"b.v{n}" for n in range(len(columns)))
+        # also over GENERATED ALWAYS: the key was taken from the column's own sequence
+        given = " OVERRIDING SYSTEM VALUE" if set(columns) & set(layout.key) else ""
+        found = self._lines(
+            connection,
+            f"INSERT INTO {self.table(layout.ref)} AS t ({names}){given} "
+            f"SELECT {values} FROM {_BATCH} AS b ORDER BY b.n "
+            f"RETURNING {self.selected(layout, 't')}",
+        )
+        if not found:
+            raise Refused("the database kept no row: a trigger or rule drops the insert")
+        maker = self.row_maker(layout)
+        if len(found) != len(rows):
+            raise Uncorrelated
+        if keys is None:
+            if len(rows) > 1:
+                raise Uncorrelated
+            keys = [maker.parts(split_line(found[0]))]
+        if self._fires_later(connection, layout.ref, insert=True):
+            found = self.fetch(connection, layout, keys, lock=False)
+        by_key = {maker.parts(split_line(raw)): raw for raw in found}
+        if len(rows) == 1 and len(found) == 1:
+            return found
+        try:
+            return [by_key[key] for key in keys]
+        except KeyError:  # a trigger chose other keys
+            raise Uncorrelated from None
+
+    def update(
+        self,
+        connection: Connection,
+        layout: Layout,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Native]],
+        keys: Sequence[Parts],
+    ) -> list[bytes | None]:
+        self._stage(connection, layout, columns, rows, keys)
+        values = ", ".join(f"{self.quote(name)} = b.v{n}" for n, name in enumerate(columns))
+        lines = self._lines(
+            connection,
+            f"UPDATE {self.table(layout.ref)} AS t SET {values} FROM {_BATCH} AS b "
+            f"WHERE {self._on_key(layout, 't', 'b')} RETURNING b.n, {self.selected(layout, 't')}",
+        )
+        after: list[bytes | None] = [None] * len(rows)
+        for line in lines:
+            n, _, raw = line.partition(b"\t")
+            after[int(n)] = raw
+        if not self._fires_later(connection, layout.ref, insert=False):
+            return after
+        maker = self.row_maker(layout)
+        now = [maker.parts(split_line(raw)) if raw is not None else None for raw in after]
+        found = self.fetch(connection, layout, [key for key in now if key is not None], lock=False)
+        by_key = {maker.parts(split_line(raw)): raw for raw in found}
+        return [by_key.get(key) if key is not None else None for key in now]
+
+    def _fires_later(self, connection: Connection, ref: TableRef, *, insert: bool) -> bool:
+        """Whether triggers run after the rows are returned, and so may still change them."""
+        event = 4 if insert else 16
+        sql = (
+            "SELECT EXISTS (SELECT 1 FROM pg_trigger WHERE tgrelid IN (SELECT %s::regclass UNION "
+            "SELECT relid FROM pg_partition_tree(%s::regclass)) AND NOT tgisinternal "
+            "AND tgenabled <> 'D' AND tgtype & 2 = 0 AND tgtype & %s::int <> 0)"
+        )
+        table = self._regclass(ref)
+        return bool(self.rows(connection, sql, (table, table, event))[0][0])
+
+    def delete(self, connection: Connection, layout: Layout, keys: Sequence[Parts]) -> None:
+        self.run(
+            connection,
+            f"DELETE FROM {self.table(layout.ref)} AS t USING {self._keys_from(layout, keys)} "
+            f"WHERE {self._on_key(layout, 't', 'k')}",
+        )
+
+    # -- what became of a transaction --------------------------------------------------------
+
+    def token(self, connection: Connection, made: Sequence[Parts]) -> str | None:
+        sql = "SELECT pg_current_xact_id()::text, pg_snapshot_xmax(pg_current_snapshot())::text"
+        first, after = self.rows(connection, sql)[0]
+        return f"pg:{first}-{max(int(first), int(after) - 1)}{made_range(made)}"
+
+    def ended(self, connection: Connection, token: str | None) -> bool | None:
+        if token is None:
+            return False  # the token is durable before COMMIT is sent: it never was
+        if not token.startswith("pg:"):
+            return None
+        xid = token.split(":")[1].partition("-")[0]
+        deadline = self.context.seams.clock.monotonic() + _SETTLE_SECONDS
+        while True:
+            state = self.rows(connection, "SELECT pg_xact_status(%s::xid8)", (xid,))[0][0]
+            if state == "committed":
+                return True
+            if state == "aborted":
+                return False
+            if state is None or self.context.seams.clock.monotonic() >= deadline:
+                return None
+            self.context.seams.sleep(0.1)
+
+    def candidates(self, connection: Connection, layout: Layout, token: str) -> list[bytes]:
+        # Rows carry the id of their savepoint, which lies between the transaction's own and the
+        # highest given when the token was made.
+        first, last = (int(n) % 2**32 for n in token.split(":")[1].split("-"))
+        joined = "AND" if first <= last else "OR"  # ids wrap around
+        where = f"(xmin::text::bigint >= {first} {joined} xmin::text::bigint <= {last})"
+        numbers = read_range(token)
+        if numbers is not None:  # also those somebody has edited since
+            where += f" OR {self.quote(layout.key[0])} BETWEEN {numbers[0]} AND {numbers[1]}"
+        return self.select_raws(connection, layout, where, ())
+
+
+def _field(text: str | None) -> str:
+    return "\\N" if text is None else _escape(text)
+
+
+def _escape(text: str) -> str:
+    for char, escaped in _ESCAPES:
+        text = text.replace(char, escaped)
+    if "\x00" in text:
+        raise Refused("a text with a NUL character cannot be stored")
+    return text

@@ -1,0 +1,1 @@
+"""A walk through one day of two databases, by the real command line: `make demo`."""

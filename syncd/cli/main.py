@@ -1,0 +1,117 @@
+"""`syncd`: the commands, and what happens to an error that reaches the top."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+import syncd
+from syncd.cli import failure
+from syncd.cli.app import App
+from syncd.cli.command import Group
+from syncd.cli.output import Result
+
+COMMANDS = (
+    "init",
+    "check",
+    "reconcile",
+    "apply",
+    "status",
+    "runs",
+    "conflicts",
+    "holds",
+    "links",
+    "quarantine",
+    "state",
+    "completion",
+)
+
+
+class Root(Group):
+    """Loads a command's module when it is asked for, and turns every failure into a message and
+    an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        found = importlib.import_module(f"syncd.cli.{cmd_name}").command
+        assert isinstance(found, click.Command)
+        return found
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> NoReturn:
+        app = App()
+        try:
+            code = super().main(
+                args,
+                prog_name or "syncd",
+                complete_var or "_SYNCD_COMPLETE",
+                standalone_mode=False,
+                windows_expand_args=windows_expand_args,
+                **{**extra, "obj": app},
+            )
+        except click.exceptions.Exit as left:
+            code = left.exit_code
+        except BrokenPipeError:
+            # `syncd … | head`: there is nobody left to tell, not even at the interpreter's end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 1
+        except (Exception, KeyboardInterrupt) as error:
+            code = fail(app, error)
+        finally:
+            app.interrupt.close()
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def fail(app: App, error: BaseException) -> int:
+    """Say what went wrong; answers the exit code."""
+    ours = failure.translated(error)
+    entries = failure.describe(ours)
+    out = app.out
+    if out.json:
+        out.result(Result("error", {}, exit=ours.exit_code, errors=entries))
+    for line in failure.lines(entries):
+        out.error(line)
+    if app.verbosity >= 2:
+        out.error(failure.trace(error))
+    return ours.exit_code
+
+
+@click.group(
+    cls=Root,
+    examples=(
+        "syncd init --system crm=sqlite:///crm.db --system erp=env:ERP_URL",
+        "syncd reconcile --dry-run",
+    ),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    invoke_without_command=True,
+)
+@click.version_option(syncd.__version__, "--version", prog_name="syncd")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Keeps the same records equal in every system a business uses.
+
+    Exit: 0 done, 1 failed and worth retrying, 2 bad usage or config, 3 done but a person is
+    needed, 4 another run holds the flow, 130 interrupted.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def main() -> NoReturn:
+    cli.main()

@@ -1,0 +1,251 @@
+"""`syncd reconcile`: one run of some flows, or of all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from syncd.cli import failure, planlines
+from syncd.cli.app import App
+from syncd.cli.command import Command, pass_app
+from syncd.cli.output import Result, number
+from syncd.cli.progress import watching
+from syncd.cli.savedplan import PlanFile
+from syncd.engine.result import RunMode, RunOptions, RunReport, RunState
+from syncd.errors import ConfigError, Interrupted, SyncdError
+
+if TYPE_CHECKING:
+    from syncd.engine.session import Session
+
+_MOST = 1_000_000  # operations that a saved plan may hold
+
+
+@click.command(
+    cls=Command,
+    examples=("syncd reconcile --dry-run", "syncd reconcile customers --record crm:42"),
+)
+@click.argument("flows", nargs=-1, metavar="[FLOW]...")
+@click.option("--flow", "-f", "named", multiple=True, metavar="FLOW", help="The same as FLOW.")
+@click.option("--dry-run", "-n", is_flag=True, help="Show the plan; change nothing.")
+@click.option(
+    "--plan",
+    "plan",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Save the plan, for `syncd apply`; changes nothing.",
+)
+@click.option("--yes", "-y", is_flag=True, help="Do not ask before a first run.")
+@click.option("--full", "mode", flag_value="full", default="full", help="Every record (default).")
+@click.option("--incremental", "mode", flag_value="incremental", help="What changed since.")
+@click.option("--record", metavar="MEMBER:ID", help="Only this record, read at every member.")
+@pass_app
+def command(
+    app: App,
+    flows: tuple[str, ...],
+    named: tuple[str, ...],
+    dry_run: bool,
+    plan: Path | None,
+    yes: bool,
+    mode: str,
+    record: str | None,
+) -> None:
+    """Bring every member of the flows up to date, once.
+
+    A first run between two filled members shows its plan and asks. One bad flow never stops the
+    others; the exit code is the worst of them: 130, 2, 1, 4, 3, 0.
+    """
+    dry_run = dry_run or plan is not None
+    wanted = list(dict.fromkeys((*flows, *named))) or list(app.loaded.config.flows)
+    for flow in wanted:
+        app.flow(flow)
+    options = RunOptions(mode=RunMode(mode), dry_run=dry_run, record=_record(app, record, wanted))
+    if options.record is not None:
+        options = replace(options, mode=RunMode.ENTITY)
+    if plan is not None:
+        options = replace(options, keep=_MOST)
+    with app.session() as session:
+        done = run_all(app, session, wanted, dict.fromkeys(wanted, options), yes=yes)
+        if plan is not None:
+            save(app, session, done, plan)
+    app.finish(done.result("reconcile", app, {"dry_run": dry_run}, plan))
+
+
+class Done:
+    """What came of the flows: reports of those that ran, errors of those that did not."""
+
+    def __init__(self) -> None:
+        self.reports: list[RunReport] = []
+        self.errors: list[tuple[str, SyncdError]] = []
+        self.asked: set[str] = set()  # flows whose plan a person has yet to confirm
+        self.skipped: list[str] = []
+
+    def exit_of(self, report: RunReport) -> int:
+        if report.flow in self.asked:
+            return 3
+        if report.moved:
+            return failure.worst([report.exit_code, 1])
+        return report.exit_code
+
+    @property
+    def exit(self) -> int:
+        codes = [self.exit_of(report) for report in self.reports]
+        return failure.worst([*codes, *(error.exit_code for _, error in self.errors)])
+
+    def result(self, kind: str, app: App, more: dict[str, Any], plan: Path | None = None) -> Result:
+        lines: list[str] = []
+        for report in self.reports:
+            private = private_fields(app, report.flow)
+            lines += planlines.report_lines(report, private, verbose=app.verbosity > 0)
+            if report.moved:
+                lines.append(f"  ! {number(len(report.moved), 'operation')} moved and did not run")
+            if report.flow in self.asked:
+                lines.append("  ! nothing was changed: a first run wants a yes (--yes)")
+        if len(self.reports) + len(self.errors) + len(self.skipped) > 1:
+            lines.append(self._summary())
+        if plan is not None and not self.errors:
+            lines.append(f"plan saved; next: syncd apply {plan}")
+        elif not plan:
+            lines += planlines.next_steps(self.reports)
+        data = {
+            **more,
+            "flows": [
+                planlines.report_json(
+                    report, private_fields(app, report.flow), self.exit_of(report)
+                )
+                for report in self.reports
+            ],
+            "skipped": self.skipped,
+        }
+        entries = [
+            {**entry, "flow": flow}
+            for flow, error in self.errors
+            for entry in failure.describe(error)
+        ]
+        entries += [
+            {
+                "code": member.code or "SY0200",
+                "message": member.error,
+                "where": f"flow {report.flow}, member {member.name}",
+                "hint": member.hint,
+                "kind": "member",
+                "count": 1,
+                "flow": report.flow,
+            }
+            for report in self.reports
+            for member in report.members.values()
+            if member.error
+        ]
+        return Result(kind, data, lines, self.exit, entries)
+
+    def _summary(self) -> str:
+        parts = [f"{r.flow} {r.state.value}" for r in self.reports]
+        parts += [f"{flow} did not run" for flow, _ in self.errors]
+        parts += [f"{flow} not begun" for flow in self.skipped]
+        return "flows: " + ", ".join(parts)
+
+
+def run_all(
+    app: App,
+    session: Session,
+    flows: Sequence[str],
+    options: dict[str, RunOptions],
+    *,
+    yes: bool,
+) -> Done:
+    """Each flow in turn, parents of foreign keys first. What goes wrong with one stays with it."""
+    done = Done()
+    ordered = in_order(session, flows)
+    for index, flow in enumerate(ordered):
+        try:
+            with watching(app) as progress:
+                chosen = replace(options[flow], progress=progress)
+                if not chosen.dry_run and not yes:
+                    chosen = replace(chosen, confirm=lambda report: _confirm(app, report))
+                report = session.run(flow, chosen)
+            done.reports.append(report)
+            if report.state is RunState.PLANNED and not chosen.dry_run:
+                done.asked.add(flow)
+            if report.state is RunState.INTERRUPTED:
+                raise Interrupted("stopped", hint="the next run goes on from here")
+        except Interrupted as stopped:
+            if not any(r.flow == flow for r in done.reports):
+                done.errors.append((flow, stopped))
+            done.skipped = ordered[index + 1 :]
+            break
+        except SyncdError as error:
+            done.errors.append((flow, error))
+    return done
+
+
+def in_order(session: Session, flows: Sequence[str]) -> list[str]:
+    """A flow that cannot be opened has no place in the order, and says so when it runs."""
+    if len(flows) < 2:
+        return list(flows)
+    try:
+        return session.in_order(flows)
+    except Interrupted:
+        raise
+    except SyncdError:
+        return list(flows)
+
+
+def save(app: App, session: Session, done: Done, path: Path) -> None:
+    """Write the plan, unless a flow is missing from it."""
+    if done.errors:
+        return
+    file = PlanFile(app.now())
+    for report in done.reports:
+        planned = sum(sum(m.planned.values()) for m in report.members.values())
+        if planned > len(report.operations):
+            raise ConfigError(
+                f"the plan of {report.flow} has {planned:,} operations, more than a file may hold",
+                code="SY0164",
+                hint=f"run it as it is: syncd reconcile {report.flow}",
+            )
+        private = private_fields(app, report.flow)
+        fingerprint = session.open(report.flow).compiled.fingerprint
+        file.flows[report.flow] = fingerprint
+        file.masked |= {f"{report.flow}.{name}" for name in private}
+        for operation in report.operations:
+            file.add(report.flow, fingerprint, planlines.operation_json(operation, private))
+    file.write(path)
+
+
+def private_fields(app: App, flow: str) -> frozenset[str]:
+    fields = app.flow(flow).fields
+    return frozenset(name for name, options in fields.items() if options.private)
+
+
+def _confirm(app: App, report: RunReport) -> bool:
+    """A first run: the plan is shown, a person says yes."""
+    if not app.asks:
+        return False
+    for line in planlines.report_lines(report, private_fields(app, report.flow), verbose=False):
+        app.out.note(line)
+    click.echo(f"This is the first run of {report.flow}. Do it? [y/N] ", nl=False, err=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _record(app: App, text: str | None, flows: Sequence[str]) -> tuple[str, str] | None:
+    if text is None:
+        return None
+    member, colon, native = text.partition(":")
+    if len(flows) != 1:
+        raise ConfigError(
+            "--record is about one flow",
+            code="SY0160",
+            hint=f"syncd reconcile FLOW --record {text}",
+        )
+    members = app.flow(flows[0]).members
+    if not colon or not native or member not in members:
+        raise ConfigError(
+            f"--record takes MEMBER:ID, not `{text}`",
+            code="SY0160",
+            hint=f"members of {flows[0]}: {', '.join(members)}",
+        )
+    return member, native

@@ -1,0 +1,106 @@
+"""What this run may believe of one member's record of one entity (law 5): a `Side`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from syncd.core.model import UNSET, Base, Fields, Link, LinkState, Read, ReadStatus
+from syncd.core.rules import FlowRules, MemberRules
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A live link and what was read behind it.
+
+    fields   forms as read; empty where missing or unread
+    edited   time of the last edit that was not ours; None = unknown
+    newer    the record's version is not the one its bases were confirmed at
+    """
+
+    member: str
+    link: Link
+    status: ReadStatus
+    fields: Fields
+    edited: str | None
+    newer: bool
+    row_hash: int | None
+    reason: str = ""
+
+    @property
+    def read(self) -> bool:
+        return self.status in (ReadStatus.SEEN, ReadStatus.SAME)
+
+    @property
+    def missing(self) -> bool:
+        return self.status is ReadStatus.MISSING
+
+
+def observe(
+    rules: FlowRules, links: Mapping[str, Link], reads: Mapping[str, Read], now: datetime
+) -> dict[str, Side]:
+    """One side for each live link of a member in the config, in the order of member names."""
+    return {
+        name: _side(rules.members[name], links[name], reads.get(name), now)
+        for name in sorted(links)
+        if name in rules.members and links[name].state is LinkState.LIVE
+    }
+
+
+def _side(member: MemberRules, link: Link, read: Read | None, now: datetime) -> Side:
+    if read is None:
+        read = Read(ReadStatus.UNREAD, reason="not read")
+    record = read.record
+    version = record.version if record is not None else None
+    if read.status is not ReadStatus.UNREAD and not _evidence(member, link, read, now):
+        read = Read(ReadStatus.UNREAD, reason="read before its last write could be seen")
+    if read.status is ReadStatus.SAME:
+        same = {name: base.value for name, base in link.bases.items()}
+        return Side(
+            member.name, link, ReadStatus.SAME, same, link.edited, False, link.row_hash, read.reason
+        )
+    if read.status is not ReadStatus.SEEN or record is None:
+        return Side(member.name, link, read.status, {}, link.edited, False, None, read.reason)
+    ours = record.modified is not None and record.modified == link.own_time
+    fields = {name: value for name, value in record.fields.items() if name in member.reads}
+    side = Side(
+        member.name,
+        link,
+        ReadStatus.SEEN,
+        fields,
+        link.edited if ours else record.modified,
+        version is not None and link.version is not None and version != link.version,
+        record.row_hash,
+    )
+    if link.fingerprint and link.fingerprint != member.fingerprint:
+        return _rebased(side, record.former)
+    return side
+
+
+def _evidence(member: MemberRules, link: Link, read: Read, now: datetime) -> bool:
+    version = read.record.version if read.record is not None else None
+    if version is not None and link.version is not None:
+        if version == link.version:
+            return True  # read at the very version the base was confirmed at
+        if read.tick >= link.moved_tick:
+            return True  # another version than ours, by a read begun since: an edit after it
+    if read.tick < link.moved_tick:
+        return False
+    if member.read_lag and link.moved_at is not None:
+        quiet = datetime.fromisoformat(link.moved_at) + timedelta(seconds=member.read_lag)
+        return now >= quiet
+    return True
+
+
+def _rebased(side: Side, former: Fields | None) -> Side:
+    """Bases made under another mapping: recomputed where the row still equals them under that
+    mapping (law 9); elsewhere they stay, and the difference is a change like any other."""
+    if former is None:
+        return side
+    bases: dict[str, Base] = dict(side.link.bases)
+    for name, base in side.link.bases.items():
+        untouched = base.sent is UNSET and not base.unproven
+        if untouched and name in side.fields and former.get(name, UNSET) == base.value:
+            bases[name] = replace(base, value=side.fields[name])
+    return replace(side, link=replace(side.link, bases=bases))

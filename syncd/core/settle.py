@@ -1,0 +1,133 @@
+"""What an outcome makes of the state: bases move only to what the write proved (law 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from syncd.core.model import (
+    UNSET,
+    Base,
+    Entity,
+    EntityState,
+    Fields,
+    Link,
+    LinkState,
+    Operation,
+    OpKind,
+    Record,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """An outcome as the law sees it.
+
+    status  applied | stale | rejected | unknown
+    record  what stands there after, when proven (same transaction or same version)
+    key     of the record written; needed for a create without `record`
+    """
+
+    status: str
+    record: Record | None = None
+    key: str | None = None
+
+
+def settled(
+    entity: Entity,
+    operation: Operation,
+    outcome: Settled,
+    tick: int,
+    now: datetime,
+    fingerprint: str = "",
+) -> Entity:
+    """The entity after one outcome. `fingerprint` of the member's mapping, for a new link."""
+    member = operation.member
+    unsettled = {m: kind for m, kind in entity.unsettled.items() if m != member}
+    entity = replace(entity, unsettled=unsettled)
+    if outcome.status == "unknown":
+        return _unknown(entity, operation)
+    if outcome.status != "applied":
+        link = entity.links.get(member)
+        if link is None or outcome.status == "rejected":
+            return entity
+        return _with(entity, replace(link, row_hash=None))  # stale: look at it again
+    stamp = now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    match operation.kind:
+        case OpKind.CREATE:
+            record = outcome.record
+            key = record.key if record is not None else outcome.key
+            if key is None:
+                raise ValueError("an applied create has a key")
+            link = Link(member, key, fingerprint=fingerprint)
+            return _with(entity, _confirmed(link, operation, record, tick, stamp))
+        case OpKind.UPDATE:
+            link = entity.links[member]
+            return _with(entity, _confirmed(link, operation, outcome.record, tick, stamp))
+        case OpKind.ARCHIVE:
+            archived = replace(entity.links[member], state=LinkState.ARCHIVED, moved_tick=tick)
+            return _end(_with(entity, archived))
+        case OpKind.DELETE:
+            links = dict(entity.links)
+            link = links.pop(member)
+            gone = replace(link, state=LinkState.GONE, moved_tick=tick, moved_at=stamp)
+            return _end(replace(entity, links=links, gone=(*entity.gone, gone)))
+
+
+def _confirmed(
+    link: Link, operation: Operation, record: Record | None, tick: int, stamp: str
+) -> Link:
+    bases: dict[str, Base] = dict(link.bases)
+    stands: Fields = record.fields if record is not None else {}
+    for name, sent in operation.fields.items():
+        seq = operation.seqs[name]
+        if name in stands:
+            bases[name] = Base(stands[name], seq)
+        elif record is not None:
+            bases[name] = Base(sent, seq)  # written, never read back: the member maps it one way
+        else:
+            bases[name] = Base(sent, seq, unproven=True)
+    if record is None:
+        return replace(link, bases=bases, row_hash=None, moved_tick=tick, moved_at=stamp)
+    return replace(
+        link,
+        bases=bases,
+        version=record.version,
+        own_time=record.modified,
+        created=record.created or link.created,
+        row_hash=record.row_hash if _known(bases, stands) else None,
+        moved_tick=tick,
+        moved_at=stamp,
+    )
+
+
+def _known(bases: Mapping[str, Base], stands: Fields) -> bool:
+    return all(
+        name in bases and bases[name].value == value and bases[name].sent is UNSET
+        for name, value in stands.items()
+    )
+
+
+def _unknown(entity: Entity, operation: Operation) -> Entity:
+    link = entity.links.get(operation.member)
+    unsettled = {**entity.unsettled, operation.member: operation.kind}
+    if operation.kind is not OpKind.UPDATE or link is None:
+        return replace(entity, unsettled=unsettled)
+    bases = dict(link.bases)
+    for name, sent in operation.fields.items():
+        base = bases.get(name)
+        if base is not None:
+            bases[name] = replace(base, sent=sent)
+    return _with(entity, replace(link, bases=bases, row_hash=None))
+
+
+def _with(entity: Entity, link: Link) -> Entity:
+    return replace(entity, links={**entity.links, link.member: link})
+
+
+def _end(entity: Entity) -> Entity:
+    """After a deletion arrived: is any link left for it to reach?"""
+    if any(link.state is LinkState.LIVE for link in entity.links.values()):
+        return entity
+    return replace(entity, state=EntityState.ENDED if entity.links else EntityState.GONE)

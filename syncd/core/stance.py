@@ -1,0 +1,106 @@
+"""How one side stands to one group of fields: changed, behind, degraded, at first sight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from syncd.core.model import UNSET, Agreed, Base, Fields, Value
+from syncd.core.observe import Side
+from syncd.core.rules import Comparable, FlowRules
+
+Group = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stance:
+    """values    forms read of the group's fields that this member maps
+    bases     its bases, with what this read has proven
+    changed   fields whose value differs from their base
+    firsts    fields without a base
+    behind    a changed field's base is behind the agreed sequence
+    degraded  a changed field's base was in step with another form than the agreed one
+    forced    an unproven base reads otherwise: review, whatever the policy
+    """
+
+    member: str
+    side: Side
+    values: Fields
+    bases: Mapping[str, Base]
+    changed: tuple[str, ...] = ()
+    firsts: tuple[str, ...] = ()
+    behind: bool = False
+    degraded: bool = False
+    forced: bool = False
+    proven: tuple[str, ...] = ()
+    own_form: tuple[str, ...] = ()
+
+
+def same(rules: FlowRules, group: Group, values: Fields) -> Comparable:
+    """Comparison form of a whole group; fields it lacks compare as nothing."""
+    return tuple(
+        rules.fields[name].compare(values[name]) if name in values else UNSET for name in group
+    )
+
+
+def stand(rules: FlowRules, group: Group, agreed: Mapping[str, Agreed], side: Side) -> Stance:
+    """Judge one read side. Fields absent from the record are not judged: unread, not null."""
+    values = {name: side.fields[name] for name in group if name in side.fields}
+    bases: dict[str, Base] = {}
+    changed: list[str] = []
+    firsts: list[str] = []
+    proven: list[str] = []
+    own: list[str] = []
+    behind = degraded = forced = False
+    for name, value in values.items():
+        old = side.link.bases.get(name)
+        if old is None:
+            firsts.append(name)
+            continue
+        compare = rules.fields[name].compare
+        now = agreed.get(name)
+        base, verdict = _judge(old, value, side.newer, now.seq if now else old.seq, compare)
+        bases[name] = base
+        if verdict == "proven":
+            proven.append(name)
+        elif verdict == "own":
+            own.append(name)
+        elif verdict:
+            changed.append(name)
+            lagging = now is not None and base.seq < now.seq
+            behind = behind or lagging or verdict != "changed"
+            forced = forced or verdict == "unproven"
+            if now is not None and not lagging and compare(base.value) != compare(now.value):
+                degraded = degraded or not rules.fields[name].lossy
+    return Stance(
+        side.member, side, values, bases, tuple(changed), tuple(firsts),
+        behind, degraded, forced, tuple(proven), tuple(own),
+    )  # fmt: skip
+
+
+def _judge(
+    base: Base, value: Value, newer: bool, seq: int, compare: Comparable
+) -> tuple[Base, str]:
+    """The base after this read, and "" (unchanged), "proven", "own", "changed", "behind" or
+    "unproven" (changed on a base behind, in the words of law 5)."""
+    read = compare(value)
+    if base.sent is not UNSET:
+        if read == compare(base.sent):
+            return Base(value, seq), "proven"
+        if read != compare(base.value) or newer:
+            return base, "behind"
+        return replace(base, sent=UNSET), ""  # it never arrived: pending, and written again
+    if base.unproven:
+        if read == compare(base.value):
+            return Base(value, base.seq), "proven"
+        if base.seen is not UNSET and read == compare(base.seen):
+            return Base(value, base.seq), "own"
+        return replace(base, seen=value), "unproven"
+    return base, "" if read == compare(base.value) else "changed"
+
+
+def full(group: Group, agreed: Mapping[str, Agreed], values: Fields, own: Sequence[str]) -> Fields:
+    """A group as one member would have it: its own fields, the agreed values elsewhere (law 14)."""
+    merged = {name: agreed[name].value for name in group if name in agreed}
+    merged.update({name: values[name] for name in own if name in values})
+    return merged

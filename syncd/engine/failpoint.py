@@ -1,0 +1,28 @@
+"""Named places of a run where a test may stop or kill the process: `SYNCD_FAILPOINT=name[:n]`
+ends it there with SIGKILL, at the n-th passing (first by default). Costs one comparison."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+NAMES = (
+    "pulled",
+    "planned",
+    "recorded",
+    "marked-sent",
+    "before-commit",
+    "applied",
+    "settled",
+)
+_WANTED, _, _PASS = os.environ.get("SYNCD_FAILPOINT", "").partition(":")
+_left = int(_PASS or 1)
+
+
+def failpoint(name: str) -> None:
+    if name != _WANTED:
+        return
+    global _left
+    _left -= 1
+    if _left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,281 @@
+"""Plan: every entity with a difference or open work through the pure planner, onto the stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
+
+from syncd.core import hashing
+from syncd.core.guard import Measure, measures
+from syncd.core.link import entity_keys
+from syncd.core.model import (
+    Case,
+    Decision,
+    Entity,
+    EntityPlan,
+    EntityState,
+    Link,
+    LinkState,
+    Operation,
+    OpKind,
+)
+from syncd.core.plan import plan_entity
+from syncd.core.rules import Drift, Mode
+from syncd.engine.context import RunContext
+from syncd.engine.reading import ByKey, Fetched, by_key, fetch, reads
+from syncd.engine.result import PlannedOperation
+from syncd.engine.units import Unit
+from syncd.store import conflicts, holds, quarantine, shadow
+from syncd.store.holds import HoldItem, ItemState
+from syncd.store.quarantine import Quarantined, QuarantineState
+
+CHUNK = 500
+PLANNED_TICK = 1 << 60  # stands for the tick of the transaction that will record the plan
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One entity's plan on its way to the store.
+
+    digests   of its operations, in their order
+    approved  of these, the ones a person let through
+    settled   hold items that this draft answers, with the state they take
+    keys      match key hashes of the entity as it will be
+    was_open  the entity was marked as having work
+    """
+
+    plan: EntityPlan
+    digests: tuple[str, ...]
+    approved: frozenset[str]
+    settled: tuple[tuple[HoldItem, ItemState], ...]
+    keys: tuple[tuple[int, int], ...]
+    was_open: bool
+
+    @property
+    def work(self) -> bool:
+        return self.plan.waits or bool(self.plan.operations)
+
+    def planned(self) -> Iterator[PlannedOperation]:
+        for operation, digest in zip(self.plan.operations, self.digests, strict=True):
+            yield PlannedOperation(self.plan.entity.id, operation, digest)
+
+
+@dataclass(slots=True)
+class PlanTotals:
+    """What guards and reports need of the whole plan; operations a person approved count no
+    more."""
+
+    measures: dict[Measure, int]
+    kinds: dict[tuple[str, str], int]  # (member, kind)
+    drafts: int = 0
+    unmatched: int = 0
+
+
+def plan_all(context: RunContext, conn: Connection) -> PlanTotals:
+    """Everything staged, in blocks."""
+    totals = PlanTotals({}, {})
+    free_items = holds.waiting(conn, context.flow, [0]).get(0, [])
+    for block in context.stage.units():
+        for start in range(0, len(block), CHUNK):
+            _plan_block(context, conn, block[start : start + CHUNK], free_items, totals)
+    for ids in context.stage.todo():
+        for start in range(0, len(ids), CHUNK):
+            loaded = shadow.load_entities(conn, context.flow, ids[start : start + CHUNK])
+            units = [Unit(entity, ()) for entity in loaded]
+            _plan_block(context, conn, units, free_items, totals)
+    return totals
+
+
+def operation_digest(entity: Entity, operation: Operation) -> str:
+    """Names an operation with its preconditions; of a create, with the records it stands for."""
+    stands = sorted((m, link.key) for m, link in entity.links.items())
+    return hashing.digest(
+        [
+            operation.member,
+            str(operation.kind),
+            operation.key,
+            dict(operation.fields),
+            dict(operation.expect),
+            stands if operation.kind is OpKind.CREATE else [],
+        ]
+    )
+
+
+def _plan_block(
+    context: RunContext,
+    conn: Connection,
+    units: Sequence[Unit],
+    free_items: Sequence[HoldItem],
+    totals: PlanTotals,
+) -> None:
+    ids = [u.entity.id for u in units if u.entity.id]
+    rows = by_key(
+        [
+            *context.stage.seen([s for u in units if not u.entity.id for s in u.seen]),
+            *context.stage.seen_of(ids),
+        ]
+    )
+    state = _State.load(context, conn, ids, free_items)
+    fetched = fetch(context, [u.entity for u in units], rows)
+    drafts = []
+    for unit in units:
+        stored = replace(unit.entity, cases=state.cases.get(unit.entity.id, ()))
+        draft = _plan_one(context, stored, rows, fetched, state, bool(unit.seen))
+        if draft is None:
+            continue
+        drafts.append(draft)
+        totals.drafts += 1
+        for operation, digest in zip(draft.plan.operations, draft.digests, strict=True):
+            kind = (operation.member, str(operation.kind))
+            totals.kinds[kind] = totals.kinds.get(kind, 0) + 1
+            if digest not in draft.approved:
+                for measure in measures(operation):
+                    totals.measures[measure] = totals.measures.get(measure, 0) + 1
+    context.stage.add_drafts(drafts)
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What the store holds against or for some entities beside their own state."""
+
+    cases: Mapping[int, tuple[Case, ...]]
+    decisions: Mapping[int, Sequence[Decision]]
+    held: Mapping[int, Sequence[HoldItem]]
+    refused: Mapping[tuple[int, str], Quarantined]
+    blocked: set[int]
+    open: set[int]
+    new: Sequence[HoldItem]
+
+    @classmethod
+    def load(
+        cls,
+        context: RunContext,
+        conn: Connection,
+        ids: Sequence[int],
+        new: Sequence[HoldItem],
+    ) -> _State:
+        if not ids:
+            return cls({}, {}, {}, {}, set(), set(), new)
+        return cls(
+            conflicts.cases_of(conn, context.flow, ids),
+            conflicts.pending_decisions(conn, context.flow, ids),
+            holds.waiting(conn, context.flow, ids),
+            quarantine.blocked(conn, context.flow, ids),
+            context.stage.blocked(ids),
+            shadow.with_work(conn, ids),
+            new,
+        )
+
+
+def _plan_one(
+    context: RunContext,
+    entity: Entity,
+    rows: ByKey,
+    fetched: Fetched,
+    state: _State,
+    linked: bool,
+) -> Draft | None:
+    items = list(state.held.get(entity.id, ())) if entity.id else list(state.new)
+    rules = context.rules
+    reverted = {i.member for i in items if i.state is ItemState.REVERTED} if entity.id else set()
+    if reverted:
+        # a discarded change is drift to be taken back: its member has no say this once
+        causes = {str(i.summary.get("cause", "")) for i in items if i.member in reverted}
+        members = {
+            name: replace(m, mode=Mode.TARGET) if name in causes and m.mode.is_target else m
+            for name, m in rules.members.items()
+        }
+        rules = replace(rules, members=members, drift=Drift.REVERT)
+    known = reads(context, entity, rows, fetched, entity.id in state.blocked)
+    decisions = state.decisions.get(entity.id, ()) if entity.id else ()
+    plan = plan_entity(rules, entity, known, decisions, context.now, context.number, PLANNED_TICK)
+    plan = _tidy(context, entity, plan, state)
+    plan, settled, approved = _answer_holds(plan, items)
+    was_open = entity.id in state.open
+    quiet = not (plan.operations or plan.cases or plan.notes or plan.used or plan.voided)
+    idle = quiet and not plan.changed and not linked and not settled and not entity.cases
+    if idle and was_open == plan.waits:
+        return None
+    if linked:
+        plan = replace(plan, changed=True)
+    digests = tuple(operation_digest(plan.entity, op) for op in plan.operations)
+    keys: tuple[tuple[int, int], ...] = ()
+    if plan.changed:
+        keys = tuple(
+            (rule, hashing.key_hash(rule, key)) for rule, key in entity_keys(rules, plan.entity)
+        )
+    return Draft(plan, digests, approved, settled, keys, was_open)
+
+
+def _tidy(context: RunContext, entity: Entity, plan: EntityPlan, state: _State) -> EntityPlan:
+    """Leave out what a system refuses just now (quarantine), or will not do at all."""
+    kept = []
+    for operation in plan.operations:
+        refused = state.refused.get((entity.id, operation.member)) if entity.id else None
+        if refused is not None and _waits(
+            context, refused, operation_digest(plan.entity, operation)
+        ):
+            continue
+        kept.append(operation)
+    if len(kept) == len(plan.operations):
+        return plan
+    return replace(plan, operations=tuple(kept), waits=True)
+
+
+def _waits(context: RunContext, refused: Quarantined, digest: str) -> bool:
+    if refused.refused.op_digest != digest:
+        return False
+    if refused.state is QuarantineState.DROPPED:
+        return True
+    due = refused.refused.next_at
+    return refused.state is QuarantineState.OPEN and (due is None or due > context.at)
+
+
+def _answer_holds(
+    plan: EntityPlan, items: Sequence[HoldItem]
+) -> tuple[EntityPlan, tuple[tuple[HoldItem, ItemState], ...], frozenset[str]]:
+    """What a person said of held operations, against what is planned now: those still true run,
+    those that moved drop out, nothing unlisted is approved (law 16)."""
+    if not items:
+        return plan, (), frozenset()
+    digests = {operation_digest(plan.entity, op): op for op in plan.operations}
+    settled: list[tuple[HoldItem, ItemState]] = []
+    approved: set[str] = set()
+    excused: set[str] = set()
+    for item in items:
+        mine = item.op_digest in digests
+        if item.state is ItemState.APPROVED and mine:
+            approved.add(item.op_digest)
+            settled.append((item, ItemState.DONE))
+        elif item.state is ItemState.EXCUSED and mine:
+            excused.add(item.op_digest)
+            settled.append((item, ItemState.DONE))
+        elif item.state is ItemState.REVERTED:
+            settled.append((item, ItemState.DONE))
+        elif not mine and item.entity:
+            settled.append((item, ItemState.MOVED))
+    if excused:
+        plan = _excuse(plan, {op.member: op for d, op in digests.items() if d in excused})
+    return plan, tuple(settled), frozenset(approved)
+
+
+def _excuse(plan: EntityPlan, operations: Mapping[str, Operation]) -> EntityPlan:
+    """Discarded: the record stays as it is and takes part no more."""
+    entity = plan.entity
+    links = dict(entity.links)
+    gone = list(entity.gone)
+    for member, operation in operations.items():
+        if operation.kind is OpKind.CREATE:
+            gone.append(Link(member, "", LinkState.GONE))
+        elif member in links:
+            links[member] = replace(links[member], state=LinkState.DECLINED)
+    left = any(link.state is LinkState.LIVE for link in links.values())
+    state = entity.state if left else EntityState.ENDED
+    return replace(
+        plan,
+        entity=replace(entity, links=links, gone=tuple(gone), state=state),
+        operations=tuple(op for op in plan.operations if op.member not in operations),
+        changed=True,
+    )

@@ -1,0 +1,113 @@
+"""What a run knows of each member's record of some entities: the planner's `reads`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from syncd.core.model import Entity, Link, LinkState, Read, ReadStatus
+from syncd.engine.context import RunContext
+from syncd.engine.pull import Pulled
+from syncd.errors import SyncdError
+from syncd.store.stage import Seen
+
+ByKey = Mapping[tuple[str, str], Seen]  # (member, key) → what the stage has of it
+Fetched = Mapping[tuple[str, str], Read]
+
+
+def by_key(rows: Sequence[Seen]) -> dict[tuple[str, str], Seen]:
+    """A key that was set aside stays so, whatever else was staged under it."""
+    found: dict[tuple[str, str], Seen] = {}
+    for row in rows:
+        old = found.get((row.member, row.key))
+        if old is None or old.status != "bad":
+            found[row.member, row.key] = row
+    return found
+
+
+def reads(
+    context: RunContext,
+    entity: Entity,
+    rows: ByKey,
+    fetched: Fetched,
+    blocked: bool,
+) -> dict[str, Read]:
+    """One read for every member of the flow."""
+    return {
+        name: _read(context, name, entity, rows, fetched, blocked) for name in context.rules.members
+    }
+
+
+def _read(
+    context: RunContext,
+    name: str,
+    entity: Entity,
+    rows: ByKey,
+    fetched: Fetched,
+    blocked: bool,
+) -> Read:
+    pulled = context.pulled.get(name)
+    if pulled is None or not pulled.read:
+        why = pulled.error.message if pulled and pulled.error else "not read"
+        return Read(ReadStatus.UNREAD, reason=why)
+    searched = (pulled.complete or pulled.searched) and not blocked and not pulled.empty
+    link = entity.links.get(name)
+    if link is None:
+        return Read(ReadStatus.SAME, None, pulled.tick, searched)
+    if (name, link.key) in fetched:
+        return fetched[name, link.key]
+    row = rows.get((name, link.key))
+    if row is not None and row.status == "bad":
+        return Read(ReadStatus.UNREAD, reason=row.reason)
+    if row is not None and row.status == "missing":
+        return Read(ReadStatus.MISSING, None, pulled.tick, searched)
+    if row is not None:
+        return Read(ReadStatus.SEEN, row.record, pulled.tick, searched)
+    if pulled.empty:
+        return Read(ReadStatus.UNREAD, reason="not a single record was read there")
+    return Read(ReadStatus.SAME, None, pulled.tick, searched)
+
+
+def fetch(
+    context: RunContext, entities: Sequence[Entity], rows: ByKey
+) -> dict[tuple[str, str], Read]:
+    """Records that this run has not read although it plans for them: read now, by key. After a
+    full read there are none."""
+    wanted: dict[str, list[Link]] = {}
+    for entity in entities:
+        for name, link in entity.links.items():
+            pulled = context.pulled.get(name)
+            if pulled is None or not pulled.read or pulled.complete:
+                continue
+            if link.state is LinkState.LIVE and (name, link.key) not in rows:
+                wanted.setdefault(name, []).append(link)
+    found: dict[tuple[str, str], Read] = {}
+    for name, links in wanted.items():
+        found.update(_fetch(context, name, links, context.pulled[name]))
+    return found
+
+
+def _fetch(
+    context: RunContext, name: str, links: Sequence[Link], pulled: Pulled
+) -> dict[tuple[str, str], Read]:
+    reader = context.readers[name]
+    with context.store.read() as conn:
+        tick = context.store.last_tick(conn)
+    searched = pulled.searched and not pulled.empty
+    try:
+        rows = {row.key: row for row in reader.endpoint.get([link.key for link in links])}
+    except SyncdError as error:
+        unread = Read(ReadStatus.UNREAD, reason=error.message)
+        return {(name, link.key): unread for link in links}
+    found: dict[tuple[str, str], Read] = {}
+    for link in links:
+        row = rows.get(link.key)
+        if row is None or row.deleted:
+            found[name, link.key] = Read(ReadStatus.MISSING, None, tick, searched)
+            continue
+        record, complaint = reader.record(row, None)
+        found[name, link.key] = (
+            Read(ReadStatus.UNREAD, reason=complaint)
+            if complaint
+            else Read(ReadStatus.SEEN, record, tick, searched)
+        )
+    return found

@@ -1,0 +1,85 @@
+"""What an earlier run left in the journal: what was never sent is planned anew; what was sent is
+found, by key, receipt, transaction or a read, never blindly repeated (law 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from syncd.adapter import Outcome, Status
+from syncd.core.mapping import MemberMapping
+from syncd.engine.apply import Applied, settle_outcomes, write_of
+from syncd.engine.context import RunContext
+from syncd.engine.opening import recall
+from syncd.errors import SyncdError
+from syncd.store import journal, shadow
+from syncd.store.journal import JournalEntry
+
+
+def recover(context: RunContext) -> None:
+    """Settle what can be settled. What cannot stays unknown, in sight, and is asked for again in
+    every run."""
+    flow = context.flow
+    with context.store.write(context.fence) as conn:
+        dropped = journal.supersede_planned(conn, flow)
+    if dropped:
+        context.say("info", f"{dropped} operations of an interrupted run were never sent")
+    with context.store.read() as conn:
+        left = [entry for block in journal.unsettled(conn, flow) for entry in block]
+    by_batch: dict[tuple[str, str | None], list[JournalEntry]] = {}
+    for entry in left:
+        by_batch.setdefault((entry.operation.member, entry.token), []).append(entry)
+    for (member, token), entries in by_batch.items():
+        for start in range(0, len(entries), 500):
+            _settle(context, member, token, entries[start : start + 500])
+
+
+def _settle(
+    context: RunContext, member: str, token: str | None, entries: Sequence[JournalEntry]
+) -> None:
+    outcomes: list[Outcome]
+    reader = context.readers.get(member)
+    if reader is None:
+        outcomes = [Outcome(e.op_id, Status.UNKNOWN, error="the system is away") for e in entries]
+    else:
+        soft = context.rules.members[member].archives
+        mappings = _mappings(context, member, entries)
+        outcomes = []
+        by_kind: dict[str, list[JournalEntry]] = {}
+        for entry in entries:
+            by_kind.setdefault(str(entry.operation.kind), []).append(entry)
+        for group in by_kind.values():
+            try:
+                writes = [write_of(e, mappings[e.fingerprint], soft) for e in group]
+                outcomes += reader.endpoint.settle(writes, token)
+            except SyncdError as error:
+                outcomes += [Outcome(e.op_id, Status.UNKNOWN, error=str(error)) for e in group]
+    # A key that the mapping of today cannot read back is still the proof that it happened.
+    settle_outcomes(context, member, entries, outcomes, Applied())
+    report = context.report.members[member]
+    known = sum(1 for o in outcomes if o.status is not Status.UNKNOWN)
+    if known:
+        context.say(
+            "info", f"{known} operations sent to {member} by an interrupted run are settled"
+        )
+    if report.unknown:
+        context.say(
+            "warning",
+            f"it cannot be told whether {report.unknown} operations reached {member}; "
+            "they are not repeated",
+        )
+
+
+def _mappings(
+    context: RunContext, member: str, entries: Sequence[JournalEntry]
+) -> Mapping[str, MemberMapping]:
+    """The mapping each entry was made under, never that of the day (S78)."""
+    now = context.open.compiled.members[member].mapping
+    found: dict[str, MemberMapping] = {}
+    with context.store.read() as conn:
+        for digest in {e.fingerprint for e in entries}:
+            if digest == context.rules.members[member].fingerprint:
+                found[digest] = now
+                continue
+            before = shadow.fingerprint_mapping(conn, context.flow, member, digest)
+            found[digest] = recall(before, member) if before else now
+    return found

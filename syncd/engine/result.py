@@ -1,0 +1,138 @@
+"""What a run is asked to do and what it says afterwards: values for command line, daemon, tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from syncd.core.model import Operation
+
+
+class RunMode(StrEnum):
+    FULL = "full"  # every record of every member
+    INCREMENTAL = "incremental"  # by cursor where a member has one
+    ENTITY = "entity"  # one record, read at every member
+
+
+class RunState(StrEnum):
+    DONE = "done"
+    NEEDS_PERSON = "needs-person"  # done, with conflicts, holds or quarantine left
+    PLANNED = "planned"  # a dry run, or one that was not confirmed
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+EXIT = {
+    RunState.DONE: 0,
+    RunState.PLANNED: 0,
+    RunState.NEEDS_PERSON: 3,
+    RunState.FAILED: 1,
+    RunState.INTERRUPTED: 130,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedOperation:
+    """One operation of a plan, for people and for saved plans. digest: names the operation with
+    its preconditions; held: the guard kind that holds it, "" = none."""
+
+    entity: int
+    operation: Operation
+    digest: str
+    held: str = ""
+
+
+@dataclass(slots=True)
+class MemberReport:
+    """One member in one run. error: why it was not read or not written; "" = fine."""
+
+    name: str
+    system: str
+    read: int = 0
+    changed: int = 0
+    created: int = 0
+    updated: int = 0
+    deleted: int = 0
+    stale: int = 0
+    rejected: int = 0
+    unknown: int = 0
+    planned: dict[str, int] = field(default_factory=dict)  # by operation kind
+    held: int = 0
+    error: str = ""
+    code: str = ""
+    hint: str = ""
+
+
+@dataclass(slots=True)
+class RunReport:
+    """One run of one flow.
+
+    conflicts, holds, quarantined, pending, unknown   what stands open in the flow afterwards
+    messages  (level, text): what a person should know, in order
+    moved     operations of a saved plan or approval that no longer hold
+    """
+
+    flow: str
+    run: int
+    mode: RunMode
+    state: RunState
+    members: dict[str, MemberReport]
+    linked: int = 0
+    conflicts: int = 0
+    holds: int = 0
+    quarantined: int = 0
+    pending: int = 0
+    unknown: int = 0
+    seconds: float = 0.0
+    messages: list[tuple[str, str]] = field(default_factory=list)
+    operations: list[PlannedOperation] = field(default_factory=list)
+    moved: list[str] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT[self.state]
+
+    @property
+    def changes(self) -> int:
+        return sum(m.created + m.updated + m.deleted for m in self.members.values())
+
+
+Confirm = Callable[["RunReport"], bool]
+"""Shown the plan before anything is recorded; False leaves everything as it is."""
+
+Progress = Callable[[str, str, int, int | None], None]
+"""(stage, member or "", done, total or None): called often, must be cheap."""
+
+
+def no_progress(stage: str, member: str, done: int, total: int | None) -> None:
+    """The default: nobody watches."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """
+    dry_run    plan and report, change nothing, not even the state
+    only       digests of a saved plan: exactly these run; the rest of the plan is dropped
+    keep       how many planned operations the report carries (a first sync may have a million)
+    confirm    asked when a first run would create into a member without links, or link and write
+               between two filled ones; None = yes
+    record     (member, native id as people write it): the record of an ENTITY run
+    """
+
+    mode: RunMode = RunMode.FULL
+    dry_run: bool = False
+    only: frozenset[str] | None = None
+    keep: int = 10_000
+    confirm: Confirm | None = None
+    record: tuple[str, str] | None = None
+    progress: Progress = no_progress
+
+
+def order(operations: Sequence[PlannedOperation]) -> list[PlannedOperation]:
+    """As people read a plan: by member and kind, deletions last."""
+    rank = {"update": 0, "create": 1, "archive": 2, "delete": 3}
+    return sorted(
+        operations,
+        key=lambda p: (rank[p.operation.kind], p.operation.member, p.operation.key or ""),
+    )

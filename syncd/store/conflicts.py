@@ -1,0 +1,260 @@
+"""Conflicts: the cases that policies leave open (`syncd.store.cases`), and what people decide.
+
+A decision names the digest of the case it was shown; it is refused, or void, for any other (S4,
+F71). It waits for the next run of its entity: that run uses it, or finds that it cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from syncd.core.model import Case, Choice, Decision, Fields
+from syncd.errors import ConfigError
+from syncd.store import bulk, codec, tables
+from syncd.store.cases import (
+    CLOSED,
+    DECIDED,
+    NO_ENTITY,
+    NOT_CLOSED,
+    OPEN,
+    PENDING_DECISION,
+    StoredCase,
+    case,
+    cases_of,
+    close_unseen,
+    open_cases,
+    sync_cases,
+)
+from syncd.store.entities import mark_work
+
+__all__ = [
+    "CLOSED",
+    "DECIDED",
+    "NO_ENTITY",
+    "OPEN",
+    "PENDING",
+    "USED",
+    "VOID",
+    "Answer",
+    "StoredCase",
+    "StoredDecision",
+    "case",
+    "cases_of",
+    "close_unseen",
+    "decide",
+    "decided_entities",
+    "decisions_of",
+    "open_cases",
+    "pending_decisions",
+    "sync_cases",
+    "use",
+    "void",
+]
+
+PENDING = "pending"
+USED = "used"
+VOID = "void"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDecision:
+    """state: PENDING (the next run takes it), USED, or VOID, with the reason in `note`."""
+
+    decision: Decision
+    case: int
+    flow: int
+    entity: int
+    at: str
+    state: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a person chose; the fields are those of `model.Decision`."""
+
+    choice: Choice
+    by: str
+    source: str | None = None
+    values: Fields = field(default_factory=dict)
+    keys: tuple[tuple[str, str], ...] = ()
+    note: str = ""
+
+
+def decisions_of(conn: Connection, case_id: int) -> list[StoredDecision]:
+    """Every decision ever taken on the case, oldest first."""
+    d = tables.decision.c
+    rows = conn.execute(select(tables.decision).where(d.case_id == case_id).order_by(d.id))
+    return [_decision(row) for row in rows]
+
+
+# --- what people decide --------------------------------------------------------------------
+
+
+def decide(conn: Connection, case_id: int, digest: str, answer: Answer, *, at: str) -> Decision:
+    """Record a decision for the next run; an earlier one that waits is replaced.
+
+    digest: of the case as the person saw it. Raises ConfigError: SY0192 no such case, SY0193 it
+    is closed, SY0194 its candidates moved since, SY0195 the answer does not fit the case.
+    """
+    stored = case(conn, case_id)
+    if stored is None:
+        raise ConfigError(
+            f"there is no case {case_id}", code="SY0192", hint="see `syncd conflicts list`"
+        )
+    where = f"case {case_id}"
+    if stored.state == CLOSED:
+        raise ConfigError(
+            "it is closed already", code="SY0193", where=where, hint="see `syncd conflicts list`"
+        )
+    if stored.case.digest != digest:
+        raise ConfigError(
+            "its records changed since they were shown",
+            code="SY0194",
+            where=where,
+            hint=f"look again with `syncd conflicts show {case_id}`, then decide",
+        )
+    _check(stored.case, answer, where)
+    _void(conn, [d.decision.id for d in decisions_of(conn, case_id)], "replaced by a later one")
+    (number,) = bulk.allocate(conn, "decision")
+    conn.execute(
+        tables.decision.insert().values(
+            id=number,
+            case_id=case_id,
+            flow_id=stored.flow,
+            entity_id=stored.entity,
+            digest=digest,
+            choice=answer.choice.value,
+            source=answer.source,
+            values=codec.text(dict(answer.values)),
+            keys=codec.text([list(pair) for pair in answer.keys]),
+            by=answer.by,
+            at=at,
+            state=PENDING,
+            note=answer.note,
+        )
+    )
+    bulk.update(conn, tables.case_, ("id",), ("state",), [(case_id, DECIDED)])
+    if stored.entity != NO_ENTITY:
+        mark_work(conn, {stored.entity: True})
+    return Decision(
+        number, digest, answer.choice, answer.by, answer.source, dict(answer.values), answer.keys
+    )
+
+
+def _check(case: Case, answer: Answer, where: str) -> None:
+    sources = [c.source for c in case.candidates]
+    problem = ""
+    if answer.choice is Choice.TAKE and answer.source not in sources:
+        problem = f"{answer.source or 'nobody'} is none of its candidates ({', '.join(sources)})"
+    unknown = sorted(set(answer.values) - set(case.fields))
+    if answer.choice is Choice.VALUE and (unknown or not answer.values):
+        named = ", ".join(unknown) or "no field"
+        problem = f"a value was given for {named}; it is about {', '.join(case.fields)}"
+    if problem:
+        raise ConfigError(problem, code="SY0195", where=where, hint="see `syncd conflicts show`")
+
+
+def pending_decisions(
+    conn: Connection, flow: int, entities: Sequence[int]
+) -> dict[int, list[Decision]]:
+    """What people decided for these entities (NO_ENTITY: for cases of identity) and no run has
+    taken yet, oldest first."""
+    d = tables.decision.c
+    found: dict[int, list[Decision]] = {}
+    for part in bulk.chunks(sorted(set(entities))):
+        for row in conn.execute(
+            select(tables.decision)
+            .where(d.flow_id == flow, bulk.among(conn, d.entity_id, part), PENDING_DECISION)
+            .order_by(d.id)
+        ):
+            found.setdefault(row.entity_id, []).append(_decision(row).decision)
+    return found
+
+
+def decided_entities(conn: Connection, flow: int) -> list[int]:
+    """Entities with a decision that no run has taken yet, ascending; NO_ENTITY left out."""
+    d = tables.decision.c
+    return list(
+        conn.execute(
+            select(d.entity_id)
+            .where(d.flow_id == flow, PENDING_DECISION, d.entity_id != NO_ENTITY)
+            .order_by(d.entity_id)
+            .distinct()
+        ).scalars()
+    )
+
+
+def use(conn: Connection, ids: Sequence[int], *, run: int) -> None:
+    """A run acts on these decisions, in this transaction; their cases are closed with it. Call it
+    before `sync_cases`, which voids decisions whose case it does not find any more."""
+    d, c = tables.decision.c, tables.case_
+    bulk.update(conn, tables.decision, ("id",), ("state",), [(i, USED) for i in ids])
+    for part in bulk.chunks(ids):
+        conn.execute(
+            c.update()
+            .where(c.c.id.in_(select(d.case_id).where(bulk.among(conn, d.id, part))), NOT_CLOSED)
+            .values(state=CLOSED, closed_run=run)
+        )
+
+
+def void(conn: Connection, ids: Sequence[int], note: str = "its records changed since") -> None:
+    """A run cannot act on these decisions; cases among them that are still there are open again."""
+    d, c = tables.decision.c, tables.case_
+    _void(conn, ids, note)
+    for part in bulk.chunks(ids):
+        conn.execute(
+            c.update()
+            .where(
+                c.c.id.in_(select(d.case_id).where(bulk.among(conn, d.id, part))),
+                c.c.state == DECIDED,
+                NOT_CLOSED,
+            )
+            .values(state=OPEN)
+        )
+
+
+def _void(conn: Connection, ids: Sequence[int], note: str) -> None:
+    d = tables.decision
+    for part in bulk.chunks(ids):
+        conn.execute(
+            d.update()
+            .where(bulk.among(conn, d.c.id, part), PENDING_DECISION)
+            .values(state=VOID, note=note)
+        )
+
+
+# --- rows and values -----------------------------------------------------------------------
+
+
+def _decision(row: Any) -> StoredDecision:
+    return StoredDecision(
+        decision=Decision(
+            id=row.id,
+            digest=row.digest,
+            choice=Choice(row.choice),
+            by=row.by,
+            source=row.source,
+            values=codec.loads(row.values),
+            keys=tuple((member, key) for member, key in codec.loads(row.keys)),
+        ),
+        case=row.case_id,
+        flow=row.flow_id,
+        entity=row.entity_id,
+        at=row.at,
+        state=row.state,
+        note=row.note,
+    )
+
+
+def decided_entities(conn: Connection, flow: int) -> list[int]:
+    """Entities with a decision that no run has taken yet."""
+    d = tables.decision.c
+    rows = conn.execute(
+        select(d.entity_id).where(d.flow_id == flow, PENDING_DECISION, d.entity_id != NO_ENTITY).distinct()
+    )
+    return [int(number) for number in rows.scalars()]

@@ -1,0 +1,283 @@
+"""Entities as whole values: what is agreed, every link with its bases, what is gone.
+
+An entity is written whole. That keeps the one rule of the store's layout in one place: a link
+whose base is NULL is in step with what is agreed, so both change together or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select
+from sqlalchemy import text as sql
+
+from syncd.core.model import Agreed, Entity, EntityState, Link, LinkState, OpKind
+from syncd.errors import StoreError
+from syncd.store import bulk, codec, tables
+from syncd.store.cases import cases_of
+from syncd.store.flows import Names, know_fingerprints, names
+from syncd.store.links import (
+    LINK_COLUMNS,
+    TOMBSTONE_COLUMNS,
+    insert_links,
+    insert_tombstones,
+    read_link,
+)
+
+_ENTITY = ("id", "flow_id", "state", "agreed", "meta", "work", "updated_run")
+_MATCH_KEY = ("flow_id", "rule", "hash", "entity_id")
+
+# In the words of the partial indexes, so that the databases see that they apply.
+_OPEN_WORK = sql("entity.work != 0")
+_UNSETTLED = sql("operation.state IN ('planned', 'sent', 'unknown')")
+
+# (member, key, creation mark) → when each such tombstone of an entity came to be, oldest first
+_GoneAt = dict[tuple[str, str, str | None], list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """One entity as it shall stand.
+
+    keys  (rule number, key hash) of each of its match keys, agreed ones and current forms
+    work  it must be looked at again in the next run, whatever the reads say
+    """
+
+    entity: Entity
+    keys: tuple[tuple[int, int], ...] = ()
+    work: bool = False
+
+
+# --- reading -------------------------------------------------------------------------------
+
+
+def load_entities(conn: Connection, flow: int, ids: Sequence[int]) -> list[Entity]:
+    """In the order of `ids`; those the flow does not have are left out."""
+    known = names(conn, flow)
+    found: dict[int, Entity] = {}
+    for part in bulk.chunks(sorted(set(ids))):
+        found.update(_load(conn, flow, known, part))
+    return [found[i] for i in ids if i in found]
+
+
+def _load(
+    conn: Connection, flow: int, known: Names, ids: Sequence[int]
+) -> Iterator[tuple[int, Entity]]:
+    entity, link, gone = tables.entity.c, tables.link.c, tables.tombstone.c
+    rows = conn.execute(
+        select(entity.id, entity.state, entity.agreed, entity.meta).where(
+            bulk.among(conn, entity.id, ids), entity.flow_id == flow
+        )
+    ).all()
+    agreed = {row.id: codec.decode_agreed(row.agreed, row.meta) for row in rows}
+    in_step = {number: codec.decode_base(None, what) for number, what in agreed.items()}
+    links: dict[int, dict[str, Link]] = {}
+    for row in conn.execute(
+        select(*LINK_COLUMNS).where(bulk.among(conn, link.entity_id, ids)).order_by(link.member_id)
+    ):
+        if row.entity_id in agreed:
+            one = read_link(row, known, agreed[row.entity_id], in_step[row.entity_id])
+            links.setdefault(row.entity_id, {})[one.member] = one
+    tombs: dict[int, list[Link]] = {}
+    for row in conn.execute(
+        select(*TOMBSTONE_COLUMNS).where(bulk.among(conn, gone.entity_id, ids)).order_by(gone.id)
+    ):
+        if row.entity_id in agreed:
+            tombs.setdefault(row.entity_id, []).append(read_link(row, known, agreed[row.entity_id]))
+    open_operations = _unsettled(conn, flow, known, ids)
+    cases = cases_of(conn, flow, ids)
+    for row in rows:
+        yield (
+            row.id,
+            Entity(
+                id=row.id,
+                state=EntityState(row.state),
+                agreed=agreed[row.id],
+                links=links.get(row.id, {}),
+                gone=tuple(tombs.get(row.id, ())),
+                unsettled=open_operations.get(row.id, {}),
+                cases=cases.get(row.id, ()),
+            ),
+        )
+
+
+def _unsettled(
+    conn: Connection, flow: int, known: Names, ids: Sequence[int]
+) -> dict[int, dict[str, OpKind]]:
+    op = tables.operation.c
+    found: dict[int, dict[str, OpKind]] = {}
+    for row in conn.execute(
+        select(op.entity_id, op.member_id, op.kind)
+        .where(
+            op.flow_id == flow,
+            bulk.among(conn, op.entity_id, ids),
+            _UNSETTLED,
+            op.state != "planned",
+        )
+        .order_by(op.id)
+    ):
+        found.setdefault(row.entity_id, {})[known.members[row.member_id]] = OpKind(row.kind)
+    return found
+
+
+def entities_by_key(
+    conn: Connection, flow: int, rule: int, hashes: Sequence[int]
+) -> dict[int, list[int]]:
+    """Entities by hash of their key under this match rule. Hashes only suggest: compare keys."""
+    key = tables.match_key.c
+    found: dict[int, list[int]] = {}
+    for part in bulk.chunks(sorted(set(hashes))):
+        for row in conn.execute(
+            select(key.hash, key.entity_id)
+            .where(key.flow_id == flow, key.rule == rule, bulk.among(conn, key.hash, part))
+            .order_by(key.hash, key.entity_id)
+        ):
+            found.setdefault(row.hash, []).append(row.entity_id)
+    return found
+
+
+def open_work(conn: Connection, flow: int, *, size: int = bulk.CHUNK) -> Iterator[list[int]]:
+    """Ids with something left to do, ascending, in blocks. The same entity comes once, also when
+    its work is saved or settled between two blocks."""
+    entity = tables.entity.c
+    last = 0
+    while True:
+        block = list(
+            conn.execute(
+                select(entity.id)
+                .where(entity.flow_id == flow, _OPEN_WORK, entity.id > last)
+                .order_by(entity.id)
+                .limit(size)
+            ).scalars()
+        )
+        if block:
+            yield block
+        if len(block) < size:
+            return
+        last = block[-1]
+
+
+def with_work(conn: Connection, ids: Sequence[int]) -> set[int]:
+    """Those of `ids` whose work is open."""
+    entity = tables.entity.c
+    found: set[int] = set()
+    for part in bulk.chunks(sorted(set(ids))):
+        found.update(
+            conn.execute(
+                select(entity.id).where(bulk.among(conn, entity.id, part), _OPEN_WORK)
+            ).scalars()
+        )
+    return found
+
+
+# --- writing -------------------------------------------------------------------------------
+
+
+def save_entities(
+    conn: Connection, flow: int, saves: Sequence[Save], *, run: int, at: str
+) -> list[int]:
+    """Store whole new states and answer their ids, in order; entities with id 0 are new.
+
+    Links in state gone become tombstones. `Entity.unsettled` is the journal's, `.cases` are
+    those of `conflicts`: both are ignored here.
+    at: canonical time, for tombstones not seen before. Raises StoreError (SY0411) where a record
+    would belong to two entities; entities that swap records must be saved in one call.
+    """
+    known = names(conn, flow)
+    know_fingerprints(
+        conn,
+        flow,
+        known,
+        (
+            (link.member, link.fingerprint)
+            for save in saves
+            for link in (*save.entity.links.values(), *save.entity.gone)
+        ),
+    )
+    old = [save.entity.id for save in saves if save.entity.id]
+    fresh = iter(bulk.allocate(conn, "entity", len(saves) - len(old)))
+    ids = [save.entity.id or next(fresh) for save in saves]
+    since = _clear(conn, known, old)
+
+    new_rows: list[tuple[Any, ...]] = []
+    old_rows: list[tuple[Any, ...]] = []
+    links: list[tuple[int, Link, Mapping[str, Agreed]]] = []
+    gone: list[tuple[int, Link, Mapping[str, Agreed], str]] = []
+    keys: list[tuple[int, int, int, int]] = []
+    for number, save in zip(ids, saves, strict=True):
+        entity = save.entity
+        values, meta = codec.encode_agreed(entity.agreed)
+        facts = (number, flow, entity.state.value, values, meta, int(save.work), run)
+        (old_rows if entity.id else new_rows).append(facts)
+        for member, link in entity.links.items():
+            _check(number, member, link)
+            if link.state is not LinkState.GONE:
+                links.append((number, link, entity.agreed))
+        before = since.get(number, {})
+        for link in _gone(entity):
+            times = before.get((link.member, link.key, link.created))
+            gone.append((number, link, entity.agreed, times.pop(0) if times else at))
+        keys += ((flow, rule, value, number) for rule, value in set(save.keys))
+
+    bulk.insert(conn, tables.entity, _ENTITY, new_rows)
+    bulk.update(conn, tables.entity, _ENTITY[:2], _ENTITY[2:], old_rows)
+    insert_links(conn, known, links)
+    insert_tombstones(conn, known, gone)
+    bulk.insert(conn, tables.match_key, _MATCH_KEY, keys)
+    return ids
+
+
+def _clear(conn: Connection, known: Names, ids: Sequence[int]) -> dict[int, _GoneAt]:
+    """Take away what the new state replaces; answers when each tombstone came to be."""
+    since: dict[int, _GoneAt] = {}
+    gone = tables.tombstone.c
+    for part in bulk.chunks(ids):
+        rows = conn.execute(
+            select(gone.entity_id, gone.member_id, gone.key, gone.created, gone.gone_at)
+            .where(bulk.among(conn, gone.entity_id, part))
+            .order_by(gone.id)
+        ).all()
+        for row in rows:
+            mark = (known.members[row.member_id], row.key, row.created)
+            since.setdefault(row.entity_id, {}).setdefault(mark, []).append(row.gone_at)
+        conn.execute(tables.link.delete().where(bulk.among(conn, tables.link.c.entity_id, part)))
+        conn.execute(
+            tables.match_key.delete().where(bulk.among(conn, tables.match_key.c.entity_id, part))
+        )
+    if since:
+        bulk.delete(conn, tables.tombstone, ("entity_id",), [(i,) for i in since])
+    return since
+
+
+def _gone(entity: Entity) -> Iterable[Link]:
+    yield from entity.gone
+    yield from (link for link in entity.links.values() if link.state is LinkState.GONE)
+
+
+def _check(number: int, member: str, link: Link) -> None:
+    if link.member != member:
+        raise StoreError(
+            f"entity {number} holds a link of {link.member} under the name {member}",
+            code="SY0412",
+            hint="nothing was stored; please report this",
+        )
+
+
+def mark_work(conn: Connection, work: Mapping[int, bool]) -> None:
+    """Open or close the work of single entities, by id."""
+    rows = [(number, int(is_open)) for number, is_open in work.items()]
+    bulk.update(conn, tables.entity, ("id",), ("work",), rows)
+
+
+def mark_all_work(conn: Connection, flow: int) -> None:
+    """Every entity is looked at again in the next run: the config changed, a state was rebuilt."""
+    entity = tables.entity
+    conn.execute(entity.update().where(entity.c.flow_id == flow).values(work=1))
+
+
+def set_states(conn: Connection, states: Mapping[int, EntityState]) -> None:
+    """By id; when the last record of a deleted entity is confirmed gone, say."""
+    rows = [(number, state.value) for number, state in states.items()]
+    bulk.update(conn, tables.entity, ("id",), ("state",), rows)

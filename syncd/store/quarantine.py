@@ -1,0 +1,210 @@
+"""What a system refuses: seen, retried at its own pace, in nobody's way (I12, S47).
+
+open ──► solved      it went through, or was planned away
+  ├────► retry       a person asks for another try in the next run
+  └────► dropped     a person gives this operation up
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Select, select
+from sqlalchemy import text as sql
+
+from syncd.errors import ConfigError
+from syncd.store import bulk, tables
+from syncd.store.entities import mark_work
+from syncd.store.flows import Names, names
+
+
+class QuarantineState(StrEnum):
+    OPEN = "open"
+    RETRY = "retry"
+    DROPPED = "dropped"
+    SOLVED = "solved"
+
+
+# In the words of the partial index, so that the databases see that it applies.
+_QUARANTINED = sql("quarantine.state IN ('open', 'retry', 'dropped')")
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """One operation refused. op_digest: of what was sent; another operation for the same record
+    is tried at once. next_at: when the same one may be tried again by itself; None = never."""
+
+    entity: int
+    member: str
+    op_digest: str
+    error: str
+    key: str | None = None
+    next_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    id: int
+    flow: int
+    refused: Refused
+    attempts: int
+    first_at: str
+    last_at: str
+    state: QuarantineState
+
+
+def put(conn: Connection, flow: int, refused: Sequence[Refused], *, at: str) -> None:
+    """Add these, or count one more attempt at those that are there. An entity and member has one
+    at a time; another operation begins its count anew."""
+    known = names(conn, flow)
+    before = {
+        (q.refused.entity, q.refused.member): q
+        for part in bulk.chunks(sorted({r.entity for r in refused}))
+        for q in _read(conn, known, _of_entities(conn, flow, part))
+    }
+    wanted = {(r.entity, r.member): r for r in refused}
+    changed: list[tuple[Any, ...]] = []
+    new: list[tuple[Any, ...]] = []
+    for mark, r in wanted.items():
+        old = before.get(mark)
+        again = old is not None and old.refused.op_digest == r.op_digest
+        attempts, first = (old.attempts + 1, old.first_at) if old and again else (1, at)
+        state = QuarantineState.OPEN.value
+        facts = (r.key, r.op_digest, r.error, attempts, first, at, r.next_at, state)
+        if old is None:
+            new.append((flow, known.ids[r.member], r.entity, *facts))
+        else:
+            changed.append((old.id, *facts))
+    columns = ("key", "op_digest", "error", "attempts", "first_at", "last_at", "next_at", "state")
+    bulk.update(conn, tables.quarantine, ("id",), columns, changed)
+    ids = bulk.allocate(conn, "quarantine", len(new))
+    bulk.insert(
+        conn,
+        tables.quarantine,
+        ("id", "flow_id", "member_id", "entity_id", *columns),
+        [(number, *row) for number, row in zip(ids, new, strict=True)],
+    )
+
+
+def blocked(
+    conn: Connection, flow: int, entities: Sequence[int]
+) -> dict[tuple[int, str], Quarantined]:
+    """What is in quarantine for these entities, by (entity, member). The same operation is not
+    sent in state OPEN before `next_at`, is sent in RETRY, and is never sent in DROPPED."""
+    known = names(conn, flow)
+    return {
+        (q.refused.entity, q.refused.member): q
+        for part in bulk.chunks(sorted(set(entities)))
+        for q in _read(conn, known, _of_entities(conn, flow, part))
+    }
+
+
+def due(conn: Connection, flow: int, *, now: str) -> list[int]:
+    """Entities with something that may be tried again."""
+    q = tables.quarantine.c
+    rows = conn.execute(
+        select(q.entity_id)
+        .where(q.flow_id == flow, _QUARANTINED)
+        .where(
+            (q.state == QuarantineState.RETRY.value)
+            | ((q.state == QuarantineState.OPEN.value) & (q.next_at <= now))
+        )
+        .order_by(q.entity_id)
+        .distinct()
+    )
+    return [int(number) for number in rows.scalars()]
+
+
+def solve(conn: Connection, flow: int, solved: Iterable[tuple[int, str]]) -> None:
+    """(entity, member) pairs whose operation went through or is not needed any more."""
+    known = names(conn, flow)
+    q = tables.quarantine.c
+    by_entity: dict[int, set[int]] = {}
+    for entity, member in solved:
+        by_entity.setdefault(entity, set()).add(known.ids[member])
+    for part in bulk.chunks(sorted(by_entity)):
+        rows = conn.execute(
+            select(q.id, q.entity_id, q.member_id).where(
+                q.flow_id == flow, bulk.among(conn, q.entity_id, part), _QUARANTINED
+            )
+        ).all()
+        done = [r.id for r in rows if r.member_id in by_entity[r.entity_id]]
+        bulk.update(
+            conn,
+            tables.quarantine,
+            ("id",),
+            ("state",),
+            [(number, QuarantineState.SOLVED.value) for number in done],
+        )
+
+
+# --- what people see and ask ---------------------------------------------------------------
+
+
+def quarantined(
+    conn: Connection, flow: int, *, after: int = 0, limit: int | None = None
+) -> list[Quarantined]:
+    """What waits (OPEN, RETRY), oldest first."""
+    q = tables.quarantine.c
+    query = select(tables.quarantine).where(
+        q.flow_id == flow, _QUARANTINED, q.state != QuarantineState.DROPPED.value, q.id > after
+    )
+    return _read(conn, names(conn, flow), query.order_by(q.id).limit(limit))
+
+
+def retry(conn: Connection, number: int) -> None:
+    """Try it again in the next run. Raises ConfigError SY0199 where nothing waits under it."""
+    _answer(conn, number, QuarantineState.RETRY)
+
+
+def drop(conn: Connection, number: int) -> None:
+    """Give this operation up; another one for the same record will be tried. Raises as `retry`."""
+    _answer(conn, number, QuarantineState.DROPPED)
+
+
+def _answer(conn: Connection, number: int, state: QuarantineState) -> None:
+    q = tables.quarantine
+    entity = conn.execute(select(q.c.entity_id).where(q.c.id == number, _QUARANTINED)).scalar()
+    if entity is None:
+        raise ConfigError(
+            f"nothing waits in quarantine under {number}",
+            code="SY0199",
+            hint="see `syncd quarantine list`",
+        )
+    conn.execute(q.update().where(q.c.id == number).values(state=state.value))
+    mark_work(conn, {int(entity): True})
+
+
+# --- rows and values -----------------------------------------------------------------------
+
+
+def _of_entities(conn: Connection, flow: int, part: Sequence[int]) -> Select[Any]:
+    q = tables.quarantine.c
+    return select(tables.quarantine).where(
+        q.flow_id == flow, bulk.among(conn, q.entity_id, part), _QUARANTINED
+    )
+
+
+def _read(conn: Connection, known: Names, query: Select[Any]) -> list[Quarantined]:
+    return [
+        Quarantined(
+            id=row.id,
+            flow=row.flow_id,
+            refused=Refused(
+                entity=row.entity_id,
+                member=known.members[row.member_id],
+                op_digest=row.op_digest,
+                error=row.error,
+                key=row.key,
+                next_at=row.next_at,
+            ),
+            attempts=row.attempts,
+            first_at=row.first_at,
+            last_at=row.last_at,
+            state=QuarantineState(row.state),
+        )
+        for row in conn.execute(query)
+    ]

@@ -1,0 +1,186 @@
+"""Runs, and what guards counted in them: the rolling window survives restarts (law 16)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, func, select
+
+from syncd.store import bulk, codec, tables
+
+
+class RunState(StrEnum):
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"  # its process ended before it did
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """mode: full | incremental | entity; holder: who ran it; exit: what a process would answer."""
+
+    id: int
+    flow: int
+    mode: str
+    state: RunState
+    started_at: str
+    ended_at: str | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    error: str = ""
+    exit: int | None = None
+    holder: str = ""
+
+
+class GuardCount(NamedTuple):
+    """n operations of this kind, caused by one member's changes, at one target."""
+
+    kind: str
+    cause: str
+    target: str
+    n: int
+
+
+def start(conn: Connection, flow: int, mode: str, *, at: str, holder: str) -> int:
+    (number,) = bulk.allocate(conn, "run")
+    conn.execute(
+        tables.run.insert().values(
+            id=number,
+            flow_id=flow,
+            mode=mode,
+            state=RunState.RUNNING.value,
+            started_at=at,
+            holder=holder,
+        )
+    )
+    return number
+
+
+def finish(
+    conn: Connection,
+    run: int,
+    state: RunState,
+    *,
+    at: str,
+    counts: Mapping[str, int],
+    exit: int,  # noqa: A002  the word a process uses
+    error: str = "",
+) -> None:
+    r = tables.run
+    conn.execute(
+        r.update()
+        .where(r.c.id == run)
+        .values(
+            state=state.value,
+            ended_at=at,
+            counts=codec.text(dict(counts)),
+            exit=exit,
+            error=error,
+        )
+    )
+
+
+def interrupt(conn: Connection, flow: int, *, at: str, but: Sequence[int] = ()) -> list[int]:
+    """Whoever takes the flow over says so of runs that never ended, and answers which."""
+    r = tables.run
+    stale = list(
+        conn.execute(
+            select(r.c.id)
+            .where(
+                r.c.flow_id == flow,
+                r.c.state == RunState.RUNNING.value,
+                r.c.id.not_in(list(but)),
+            )
+            .order_by(r.c.id)
+        ).scalars()
+    )
+    bulk.update(
+        conn,
+        r,
+        ("id",),
+        ("state", "ended_at"),
+        [(number, RunState.INTERRUPTED.value, at) for number in stale],
+    )
+    return stale
+
+
+def run(conn: Connection, number: int) -> Run | None:
+    row = conn.execute(select(tables.run).where(tables.run.c.id == number)).first()
+    return None if row is None else _run(row)
+
+
+def runs(conn: Connection, flow: int | None = None, *, limit: int | None = 20) -> list[Run]:
+    """Newest first."""
+    query = select(tables.run).order_by(tables.run.c.id.desc()).limit(limit)
+    if flow is not None:
+        query = query.where(tables.run.c.flow_id == flow)
+    return [_run(row) for row in conn.execute(query)]
+
+
+# --- the guards' window --------------------------------------------------------------------
+
+
+def count(conn: Connection, flow: int, run: int, counted: Sequence[GuardCount], *, at: str) -> None:
+    """Add to what this run has sent so far."""
+    g = tables.guard_count
+    before = {
+        (row.kind, row.cause, row.target): int(row.n)
+        for row in conn.execute(
+            select(g.c.kind, g.c.cause, g.c.target, g.c.n).where(
+                g.c.flow_id == flow, g.c.run_id == run
+            )
+        )
+    }
+    sums: dict[tuple[str, str, str], int] = {}
+    for one in counted:
+        mark = (one.kind, one.cause, one.target)
+        sums[mark] = sums.get(mark, 0) + one.n
+    keys = ("flow_id", "run_id", "kind", "cause", "target")
+    bulk.update(
+        conn,
+        g,
+        keys,
+        ("n", "at"),
+        [(flow, run, *mark, before[mark] + n, at) for mark, n in sums.items() if mark in before],
+    )
+    bulk.insert(
+        conn,
+        g,
+        (*keys, "n", "at"),
+        [(flow, run, *mark, n, at) for mark, n in sums.items() if mark not in before],
+    )
+
+
+def window(conn: Connection, flow: int, *, since: str) -> dict[tuple[str, str, str], int]:
+    """Sums by (kind, cause, target) over all runs since then; what was sent at `since` counts."""
+    g = tables.guard_count.c
+    rows = conn.execute(
+        select(g.kind, g.cause, g.target, func.sum(g.n))
+        .where(g.flow_id == flow, g.at >= since)
+        .group_by(g.kind, g.cause, g.target)
+    )
+    return {(kind, cause, target): int(n) for kind, cause, target, n in rows}
+
+
+def forget_counts(conn: Connection, flow: int, *, before: str) -> None:
+    """Counts that left every window."""
+    g = tables.guard_count
+    conn.execute(g.delete().where(g.c.flow_id == flow, g.c.at < before))
+
+
+def _run(row: Any) -> Run:
+    return Run(
+        id=row.id,
+        flow=row.flow_id,
+        mode=row.mode,
+        state=RunState(row.state),
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        counts=codec.loads(row.counts),
+        error=row.error,
+        exit=row.exit,
+        holder=row.holder,
+    )
