@@ -19,6 +19,7 @@ import pwd
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from abc import ABC, abstractmethod
@@ -253,6 +254,8 @@ class MariaDB(_Server):
         return pymysql.connect(unix_socket=str(self.socket), user="root", autocommit=True)
 
     def _hello(self) -> None:
+        with socket.socket(socket.AF_UNIX) as probe:  # the driver leaks one that fails
+            probe.connect(str(self.socket))
         self._connect().close()
 
     def _run(self, statement: str) -> None:

@@ -100,6 +100,7 @@ def _batches(
 def _send(context: RunContext, name: str, batch: Sequence[JournalEntry], done: Applied) -> bool:
     """One batch, from its mark in the journal to its settlement. False ends this member's turn:
     it cannot be reached; nothing was sent, so all of it is planned anew."""
+    context.beat()
     store, fence = context.store, context.fence
     if fence is None or not lease.may_send(store, fence):
         raise LeaseLost(

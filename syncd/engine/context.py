@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -29,6 +29,7 @@ class RunContext:
     number  of the run in the store; 0 in a dry run
     identity_cases, used  cases of who is who, each with an entity in it (0 = none), and the
             decisions on such cases that this run acts on
+    beat    to be called often: keeps the lease, and raises Interrupted when asked to stop
     first_entry  the journal's number of this run's first operation; 0 = none yet
     """
 
@@ -43,7 +44,8 @@ class RunContext:
     options: RunOptions
     report: RunReport
     readers: Mapping[str, Reader]
-    relinking: bool = False
+    relinking: bool
+    beat: Callable[[], None]
     first_entry: int = 0
     pulled: dict[str, Pulled] = field(default_factory=dict)
     identity_cases: list[tuple[int, Case]] = field(default_factory=list)

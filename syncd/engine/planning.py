@@ -110,6 +110,7 @@ def _plan_block(
     free_items: Sequence[HoldItem],
     totals: PlanTotals,
 ) -> None:
+    context.beat()
     ids = [u.entity.id for u in units if u.entity.id]
     rows = by_key(
         [

@@ -87,6 +87,7 @@ def record(context: RunContext, tripped: Tripped) -> None:
 def _record(context: RunContext, drafts: Sequence[Draft]) -> None:
     if not drafts:
         return
+    context.beat()
     store, flow, run, at = context.store, context.flow, context.number, context.at
     with store.write(context.fence) as conn:
         tick = store.tick(conn)

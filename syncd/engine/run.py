@@ -5,25 +5,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-from sqlalchemy import Connection
-
-from syncd.core import hashing
-from syncd.core.link import match_keys
-from syncd.core.model import Case, Record
-from syncd.engine import apply, linking, planning, recording
+from syncd.engine import apply, closing, linking, planning, recording
+from syncd.engine.collect import collect
 from syncd.engine.context import RunContext
 from syncd.engine.failpoint import failpoint
 from syncd.engine.opening import OpenFlow
-from syncd.engine.pull import Pulled, Reader, pull_all, pull_since, search
+from syncd.engine.pull import Reader
 from syncd.engine.recover import recover
 from syncd.engine.result import MemberReport, RunMode, RunOptions, RunReport, RunState
 from syncd.engine.returning import returned
 from syncd.errors import Interrupted, LeaseLost, SyncdError
 from syncd.seams import Holder, Seams
-from syncd.store import conflicts, holds, journal, lease, quarantine, rebuild, runs, shadow
+from syncd.store import conflicts, holds, lease, quarantine, rebuild, runs, shadow
 from syncd.store.database import Store
 from syncd.store.flows import MemberState
 from syncd.store.lease import Alive, Fence
@@ -48,7 +43,7 @@ def run_flow(
     Raises FlowBusy, StoreError, Interrupted, LeaseLost; everything else is in the report.
     """
     if options.dry_run:
-        return _run(flow, store, seams, None, options, scratch, "")
+        return _run(flow, store, seams, None, options, scratch, "", lambda: seams.sleep(0))
     fence = lease.acquire(store, flow.name, holder, TTL, alive)
     keeper = _Keeper(store, fence, seams)
     try:
@@ -62,17 +57,24 @@ def run_flow(
 
 
 class _Keeper:
-    """Renews the lease from within the work: a holder that stands still loses it."""
+    """Renews the lease from within the work: a holder that stands still loses it. A stop asked
+    for by a person or the system is noticed here too. Called from several tasks."""
 
     def __init__(self, store: Store, fence: Fence, seams: Seams) -> None:
         self._store, self._fence, self._seams = store, fence, seams
-        self._next = seams.clock.monotonic() + TTL / 4
+        self._turn = seams.tasks.lock()
+        self._next = seams.clock.monotonic() + fence.ttl / 4
         self._lost = False
 
     def beat(self) -> None:
-        now = self._seams.clock.monotonic()
-        if now >= self._next:
-            self._next = now + TTL / 4
+        self._seams.sleep(0)
+        if self._seams.clock.monotonic() < self._next:
+            return
+        with self._turn:
+            now = self._seams.clock.monotonic()
+            if now < self._next:
+                return
+            self._next = now + self._fence.ttl / 4
             try:
                 lease.renew(self._store, self._fence)
             except LeaseLost:
@@ -117,7 +119,7 @@ def _run(
     options: RunOptions,
     scratch: Path | None,
     holder: str,
-    beat: Callable[[], None] = lambda: None,
+    beat: Callable[[], None],
 ) -> RunReport:
     begun = seams.clock.monotonic()
     now = seams.clock.now()
@@ -153,10 +155,10 @@ def _run(
         }
         context = RunContext(
             flow, number, report.run, now, store, stage, seams, fence, options, report, readers,
-            relinking,
+            relinking, beat,
         )  # fmt: skip
         try:
-            _way(context, beat)
+            _way(context)
         except (Interrupted, LeaseLost, SyncdError) as error:
             report.state = (
                 RunState.INTERRUPTED if isinstance(error, Interrupted) else RunState.FAILED
@@ -164,26 +166,26 @@ def _run(
             report.messages.append(("error", error.message))
             report.seconds = seams.clock.monotonic() - begun
             if fence is not None and not isinstance(error, LeaseLost):
-                _finish(context, error)
+                closing.finish(context, error)
             raise
         report.seconds = seams.clock.monotonic() - begun
-        _judge(context)
+        closing.judge(context)
         if fence is not None:
-            _finish(context, None)
+            closing.finish(context, None)
         return report
     finally:
         stage.close()
 
 
-def _way(context: RunContext, beat: Callable[[], None]) -> None:
+def _way(context: RunContext) -> None:
     """A record's way."""
     if context.fence is not None:
         recover(context)
-    _pull(context, beat)
+    collect(context)
     failpoint("pulled")
     totals, tripped = _plan(context)
     failpoint("planned")
-    _show(context, totals, tripped)
+    closing.show(context, totals, tripped)
     if context.options.dry_run:
         context.report.state = RunState.PLANNED
         return
@@ -192,130 +194,17 @@ def _way(context: RunContext, beat: Callable[[], None]) -> None:
         context.report.state = RunState.PLANNED
         return
     recording.record(context, tripped)
-    _remember_reading(context)
+    closing.remember_reading(context)
     failpoint("recorded")
-    beat()
+    context.beat()
     stale = apply.apply_all(context)
     for _ in range(AGAIN):
         if not stale or context.options.only is not None:
             break
-        beat()
+        context.beat()
         stale = _again(context, stale)
     if stale:
         context.say("info", f"{len(stale)} records kept moving; the next run reads them again")
-
-
-# -- pull ------------------------------------------------------------------------------------
-
-
-def _pull(context: RunContext, beat: Callable[[], None]) -> None:
-    """All members beside each other; then, where not everything was read, the candidates for
-    what was found new."""
-    for name, error in context.open.failed.items():
-        context.pulled[name] = Pulled(name, error=error)
-        _note_failure(context, name, error)
-    mode = context.options.mode
-    works: list[Callable[[], Pulled]] = []
-    for name, reader in context.readers.items():
-        state = context.open.known.get(name)
-        cursor = state.cursor if state is not None else None
-        watch = partial(_watch, context, name, beat)
-        if mode is RunMode.ENTITY:
-            works.append(partial(_pull_one, context, reader))
-        elif mode is RunMode.INCREMENTAL and cursor and reader.compiled.spec.cursor:
-            works.append(partial(pull_since, reader, cursor, watch))
-        else:
-            works.append(partial(pull_all, reader, watch))
-    for pulled in context.seams.tasks.gather(works, "pull"):
-        context.pulled[pulled.member] = pulled
-        member = context.report.members[pulled.member]
-        member.read = pulled.rows
-        if pulled.error is not None:
-            if isinstance(pulled.error, Interrupted):
-                raise pulled.error
-            _note_failure(context, pulled.member, pulled.error)
-        if pulled.empty:
-            _note_empty(context, pulled.member)
-    _search(context, beat)
-    context.stage.index_seen()
-
-
-def _watch(context: RunContext, name: str, beat: Callable[[], None], rows: int) -> None:
-    context.options.progress("read", name, rows, None)
-    if rows % 50_000 < 1_000:
-        beat()
-
-
-def _pull_one(context: RunContext, reader: Reader) -> Pulled:
-    """A single-record run: the record named; the others of its entity are read when planned."""
-    assert context.options.record is not None
-    member, key = context.options.record
-    with context.store.read() as conn:
-        tick = context.store.last_tick(conn)
-        entity = shadow.entity_of(conn, context.flow, member, key)
-    name = reader.rules.name
-    if entity is not None:
-        context.stage.add_todo([entity])
-    elif name == member:
-        try:
-            rows = reader.endpoint.get([key])
-        except SyncdError as error:
-            return Pulled(name, tick=tick, error=error)
-        for row in rows:
-            if not row.deleted:
-                record, complaint = reader.record(row, None)
-                status = "bad" if complaint else "seen"
-                found = (name, key, 0, status, None if complaint else record, complaint)
-                context.stage.add_seen([found])
-    return Pulled(name, tick=tick, rows=1 if name == member else 0)
-
-
-def _search(context: RunContext, beat: Callable[[], None]) -> None:
-    if all(p.complete or not p.read for p in context.pulled.values()):
-        return
-    rules = context.rules
-    wanted: set[int] = set()
-    members: set[str] = set()
-    for block in context.stage.free():
-        for seen in block:
-            members.add(seen.member)
-            if seen.record is not None:
-                wanted.update(
-                    hashing.key_hash(*key) for key in match_keys(rules, seen.record.fields)
-                )
-    if not members:
-        return
-
-    def candidate(record: Record) -> bool:
-        return any(hashing.key_hash(*key) in wanted for key in match_keys(rules, record.fields))
-
-    for name, pulled in list(context.pulled.items()):
-        if pulled.complete or not pulled.read:
-            continue
-        try:
-            if wanted:
-                search(context.readers[name], candidate, partial(_watch, context, name, beat))
-            context.pulled[name] = replace(pulled, searched=True)
-        except SyncdError as error:
-            context.pulled[name] = replace(pulled, error=error)
-            _note_failure(context, name, error)
-
-
-def _note_failure(context: RunContext, name: str, error: SyncdError) -> None:
-    member = context.report.members[name]
-    member.error, member.code, member.hint = error.message, error.code, error.hint
-    context.say("error", f"{name} was not read: {error}")
-
-
-def _note_empty(context: RunContext, name: str) -> None:
-    context.say(
-        "warning",
-        f"{name} answered without a single record although records of it are linked; "
-        "nothing is deleted for it",
-    )
-
-
-# -- link and plan ---------------------------------------------------------------------------
 
 
 def _plan(context: RunContext) -> tuple[planning.PlanTotals, recording.Tripped]:
@@ -339,7 +228,9 @@ def _again(context: RunContext, stale: set[int]) -> set[int]:
     stage = Stage(None, context.seams.tasks.lock())
     try:
         readers = {n: replace(r, stage=stage) for n, r in context.readers.items()}
-        again = replace_context(context, stage, readers, options)
+        again = replace(
+            context, stage=stage, readers=readers, options=options, pulled={}, first_entry=0
+        )
         with context.store.read() as conn:
             tick = context.store.last_tick(conn)
         for name, pulled in context.pulled.items():
@@ -354,128 +245,3 @@ def _again(context: RunContext, stale: set[int]) -> set[int]:
         return apply.apply_all(again)
     finally:
         stage.close()
-
-
-def replace_context(
-    context: RunContext, stage: Stage, readers: dict[str, Reader], options: RunOptions
-) -> RunContext:
-    return RunContext(
-        context.open, context.flow, context.number, context.seams.clock.now(), context.store,
-        stage, context.seams, context.fence, options, context.report, readers, context.relinking,
-    )  # fmt: skip
-
-
-# -- afterwards ------------------------------------------------------------------------------
-
-
-def _show(context: RunContext, totals: planning.PlanTotals, tripped: recording.Tripped) -> None:
-    for (member, kind), n in totals.kinds.items():
-        context.report.members[member].planned[kind] = n
-    for planned in recording.preview(context, tripped):
-        if len(context.report.operations) >= context.options.keep:
-            break
-        context.report.operations.append(planned)
-    if context.options.dry_run:
-        for planned in context.report.operations:
-            if planned.held:
-                context.report.members[planned.operation.member].held += 1
-
-
-def _remember_reading(context: RunContext) -> None:
-    """Once the changes up to it are in the journal, a cursor may advance."""
-    with context.store.write(context.fence) as conn:
-        known = shadow.members(conn, context.flow)
-        full = context.options.mode is RunMode.FULL
-        whole = all(p.complete for p in context.pulled.values())
-        for name, pulled in context.pulled.items():
-            if not pulled.read or pulled.empty or context.options.mode is RunMode.ENTITY:
-                continue
-            state = known[name]
-            shadow.save_member(
-                conn,
-                context.flow,
-                replace(
-                    state,
-                    cursor=pulled.cursor or state.cursor,
-                    last_full_at=context.at if pulled.complete else state.last_full_at,
-                    fingerprint=context.rules.members[name].fingerprint
-                    if pulled.complete or not state.fingerprint
-                    else state.fingerprint,
-                ),
-            )
-        if full and whole:
-            shadow.set_flow_fingerprint(conn, context.flow, context.open.compiled.fingerprint)
-        conflicts.use(conn, context.used, run=context.number)
-        cases: list[Case] = [case for _, case in context.identity_cases]
-        conflicts.sync_cases(
-            conn, context.flow, {conflicts.NO_ENTITY: cases}, run=context.number, at=context.at
-        )
-        if full and whole:
-            conflicts.close_unseen(conn, context.flow, run=context.number)
-        _set_aside(context, conn)
-
-
-def _set_aside(context: RunContext, conn: Connection) -> None:
-    """Records with a value that cannot be represented: in quarantine, the rest goes on (I12)."""
-    for block in context.stage.set_aside():
-        refused = []
-        for seen in block:
-            digest = hashing.digest(["unreadable", seen.member, seen.key, seen.reason])
-            refused.append(
-                quarantine.Refused(seen.entity, seen.member, digest, seen.reason, seen.key)
-            )
-            context.report.members[seen.member].rejected += 1
-        quarantine.put(conn, context.flow, refused, at=context.at)
-
-
-def _judge(context: RunContext) -> None:
-    """The run's state, from what stands open in the flow now."""
-    report = context.report
-    if report.state is RunState.PLANNED:
-        return
-    with context.store.read() as conn:
-        report.conflicts = len(conflicts.open_cases(conn, context.flow))
-        report.holds = len(holds.holds(conn, context.flow))
-        report.quarantined = len(quarantine.quarantined(conn, context.flow))
-        report.unknown = journal.unsettled_count(conn, context.flow)
-        report.pending = sum(len(ids) for ids in shadow.open_work(conn, context.flow))
-    if any(m.error for m in report.members.values()):
-        report.state = RunState.FAILED
-    elif (
-        report.conflicts
-        or report.holds
-        or report.quarantined
-        or report.unknown
-        or any(p.empty for p in context.pulled.values())
-    ):
-        report.state = RunState.NEEDS_PERSON
-    else:
-        report.state = RunState.DONE
-
-
-def _finish(context: RunContext, error: SyncdError | None) -> None:
-    report = context.report
-    state = runs.RunState.DONE
-    if report.state is RunState.FAILED:
-        state = runs.RunState.FAILED
-    elif report.state is RunState.INTERRUPTED:
-        state = runs.RunState.INTERRUPTED
-    counts = {
-        "read": sum(m.read for m in report.members.values()),
-        "created": sum(m.created for m in report.members.values()),
-        "updated": sum(m.updated for m in report.members.values()),
-        "deleted": sum(m.deleted for m in report.members.values()),
-        "rejected": sum(m.rejected for m in report.members.values()),
-        "conflicts": report.conflicts,
-        "holds": report.holds,
-    }
-    with context.store.write(context.fence) as conn:
-        runs.finish(
-            conn,
-            context.number,
-            state,
-            at=context.seams.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-            counts=counts,
-            exit=report.exit_code,
-            error=error.message if error is not None else "",
-        )

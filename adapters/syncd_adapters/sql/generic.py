@@ -46,16 +46,23 @@ class Generic(Flavor):
         return str(self.engine.dialect.identifier_preparer.quote_identifier(name))
 
     def _styled(self, sql: str) -> str:
-        style = self.engine.dialect.paramstyle
         pieces = sql.split(_MARK)
-        marks = {
-            "qmark": lambda n: "?",
-            "format": lambda n: "%s",
-            "pyformat": lambda n: f"%(p{n})s",
-            "named": lambda n: f":p{n}",
-            "numeric": lambda n: f":{n}",
-        }[style if style in ("qmark", "format", "pyformat", "named") else "numeric"]
-        return pieces[0] + "".join(marks(n) + piece for n, piece in enumerate(pieces[1:], 1))
+        return pieces[0] + "".join(
+            self._parameter(n) + piece for n, piece in enumerate(pieces[1:], 1)
+        )
+
+    def _parameter(self, n: int) -> str:
+        match self.engine.dialect.paramstyle:
+            case "qmark":
+                return "?"
+            case "format":
+                return "%s"
+            case "pyformat":
+                return f"%(p{n})s"
+            case "named":
+                return f":p{n}"
+            case _:
+                return f":{n}"
 
     def bound(self, params: Sequence[Any]) -> Any:
         if self.engine.dialect.paramstyle in ("pyformat", "named"):

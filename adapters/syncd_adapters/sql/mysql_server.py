@@ -213,7 +213,8 @@ class MySqlServer(Flavor):
         grantee = "CONCAT('''', REPLACE(CURRENT_USER(), '@', '''@'''), '''')"
         sql = (
             "SELECT privilege_type FROM information_schema.user_privileges "
-            f"WHERE grantee = {grantee} UNION SELECT privilege_type FROM information_schema.schema_privileges "
+            f"WHERE grantee = {grantee} "
+            "UNION SELECT privilege_type FROM information_schema.schema_privileges "
             f"WHERE grantee = {grantee} AND %s LIKE table_schema "
             "UNION SELECT privilege_type FROM information_schema.table_privileges "
             f"WHERE grantee = {grantee} AND table_schema = %s AND table_name = %s "

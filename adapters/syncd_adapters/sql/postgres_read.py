@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 from syncd.adapter import Column, Native
@@ -52,41 +54,42 @@ class PostgresReader(PostgresServer):
     def row_maker(self, layout: Layout) -> RowMaker:
         return RowMaker(layout, split_line, [parser(layout.column(n)) for n in layout.names], str)
 
-    def _copy_out(self, connection: Connection, select: str) -> Iterator[bytes]:
+    @contextmanager
+    def _copy_out(self, connection: Connection, select: str) -> Iterator[Iterator[bytes]]:
+        """The lines of a COPY. Leaving early cancels it."""
         with connection.cursor() as cursor, cursor.copy(f"COPY ({select}) TO STDOUT", ()) as copy:
-            yield from copy
+            yield iter(copy)
 
     def _lines(self, connection: Connection, select: str) -> list[bytes]:
-        return b"".join(self._copy_out(connection, select)).split(b"\n")[:-1]
+        with self._copy_out(connection, select) as lines:
+            return b"".join(lines).split(b"\n")[:-1]
 
     def stream(
         self, connection: Connection, layout: Layout, sql: str, keys_only: bool
     ) -> Iterator[tuple[list[str], list[bytes]]]:
-        single = len(layout.key) == 1
-        encode = codec.encode_ints if layout.kinds == ("int",) else codec.encode_texts
-        maker = self.row_maker(layout)
-        parts: list[bytes] = []
-
-        def block() -> tuple[list[str], list[bytes]]:
-            raws = b"".join(parts).split(b"\n")
-            raws.pop()
-            parts.clear()
-            if not single:
-                return [maker.key(raw) for raw in raws], raws
-            firsts = [raw.split(b"\t", 1)[0] for raw in raws]
-            joined = b"\n".join(firsts)
-            if b"\\" in joined:
-                return [maker.key(raw) for raw in raws], raws
-            return encode(joined.decode().split("\n")), raws
-
-        for line in self._copy_out(connection, sql):
-            parts.append(line)
-            if len(parts) == BLOCK:
-                keys, raws = block()
+        keys_of = self._block_keys(layout)
+        with self._copy_out(connection, sql) as lines:
+            while parts := list(islice(lines, BLOCK)):  # no Python of ours runs for each row
+                raws = b"".join(parts).split(b"\n")
+                raws.pop()
+                keys = keys_of(raws)
                 yield keys, [b""] * len(keys) if keys_only else raws
-        if parts:
-            keys, raws = block()
-            yield keys, [b""] * len(keys) if keys_only else raws
+
+    def _block_keys(self, layout: Layout) -> Callable[[list[bytes]], list[str]]:
+        maker = self.row_maker(layout)
+
+        def one_by_one(raws: list[bytes]) -> list[str]:
+            return [maker.key(raw) for raw in raws]
+
+        if len(layout.key) > 1:
+            return one_by_one
+        encode = codec.encode_ints if layout.kinds == ("int",) else codec.encode_texts
+
+        def at_once(raws: list[bytes]) -> list[str]:
+            joined = b"\n".join([raw.split(b"\t", 1)[0] for raw in raws])
+            return one_by_one(raws) if b"\\" in joined else encode(joined.decode().split("\n"))
+
+        return at_once
 
     def _keys_from(self, layout: Layout, keys: Sequence[Parts], extra: str = "") -> str:
         """The keys as rows k(k0, k1…, n), written into the statement: COPY takes no parameters."""

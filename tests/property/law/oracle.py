@@ -201,6 +201,8 @@ def merged(q: Question) -> list[Verdict]:
         if any(q.same(s.now, q.row) for s in drifting.values()):
             return []
         loose = settle(q, movers, {})
+        if not loose:
+            return []
         for v in loose:
             for n in drifting:
                 v.writes.pop(n, None)

@@ -1,0 +1,1 @@
+"""Measurements: ratios of medians in one run, never absolute times."""

@@ -1,0 +1,128 @@
+"""What a run leaves behind: the plan shown, what was read remembered, its own end recorded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sqlalchemy import Connection
+
+from syncd.core import hashing
+from syncd.core.model import Case
+from syncd.engine import planning, recording
+from syncd.engine.context import RunContext
+from syncd.engine.result import RunMode, RunState
+from syncd.errors import SyncdError
+from syncd.store import conflicts, holds, journal, quarantine, runs, shadow
+
+
+def show(context: RunContext, totals: planning.PlanTotals, tripped: recording.Tripped) -> None:
+    for (member, kind), n in totals.kinds.items():
+        context.report.members[member].planned[kind] = n
+    for planned in recording.preview(context, tripped):
+        if len(context.report.operations) >= context.options.keep:
+            break
+        context.report.operations.append(planned)
+    if context.options.dry_run:
+        for planned in context.report.operations:
+            if planned.held:
+                context.report.members[planned.operation.member].held += 1
+
+
+def remember_reading(context: RunContext) -> None:
+    """Once the changes up to it are in the journal, a cursor may advance."""
+    with context.store.write(context.fence) as conn:
+        known = shadow.members(conn, context.flow)
+        full = context.options.mode is RunMode.FULL
+        whole = all(p.complete for p in context.pulled.values())
+        for name, pulled in context.pulled.items():
+            if not pulled.read or pulled.empty or context.options.mode is RunMode.ENTITY:
+                continue
+            state = known[name]
+            shadow.save_member(
+                conn,
+                context.flow,
+                replace(
+                    state,
+                    cursor=pulled.cursor or state.cursor,
+                    last_full_at=context.at if pulled.complete else state.last_full_at,
+                    fingerprint=context.rules.members[name].fingerprint
+                    if pulled.complete or not state.fingerprint
+                    else state.fingerprint,
+                ),
+            )
+        if full and whole:
+            shadow.set_flow_fingerprint(conn, context.flow, context.open.compiled.fingerprint)
+        conflicts.use(conn, context.used, run=context.number)
+        cases: list[Case] = [case for _, case in context.identity_cases]
+        conflicts.sync_cases(
+            conn, context.flow, {conflicts.NO_ENTITY: cases}, run=context.number, at=context.at
+        )
+        if full and whole:
+            conflicts.close_unseen(conn, context.flow, run=context.number)
+        _set_aside(context, conn)
+
+
+def _set_aside(context: RunContext, conn: Connection) -> None:
+    """Records with a value that cannot be represented: in quarantine, the rest goes on (I12)."""
+    for block in context.stage.set_aside():
+        refused = []
+        for seen in block:
+            digest = hashing.digest(["unreadable", seen.member, seen.key, seen.reason])
+            refused.append(
+                quarantine.Refused(seen.entity, seen.member, digest, seen.reason, seen.key)
+            )
+            context.report.members[seen.member].rejected += 1
+        quarantine.put(conn, context.flow, refused, at=context.at)
+
+
+def judge(context: RunContext) -> None:
+    """The run's state, from what stands open in the flow now."""
+    report = context.report
+    if report.state is RunState.PLANNED:
+        return
+    with context.store.read() as conn:
+        report.conflicts = len(conflicts.open_cases(conn, context.flow))
+        report.holds = len(holds.holds(conn, context.flow))
+        report.quarantined = len(quarantine.quarantined(conn, context.flow))
+        report.unknown = journal.unsettled_count(conn, context.flow)
+        report.pending = sum(len(ids) for ids in shadow.open_work(conn, context.flow))
+    if any(m.error for m in report.members.values()):
+        report.state = RunState.FAILED
+    elif (
+        report.conflicts
+        or report.holds
+        or report.quarantined
+        or report.unknown
+        or any(p.empty for p in context.pulled.values())
+    ):
+        report.state = RunState.NEEDS_PERSON
+    else:
+        report.state = RunState.DONE
+
+
+def finish(context: RunContext, error: SyncdError | None) -> None:
+    report = context.report
+    state = runs.RunState.DONE
+    if report.state is RunState.FAILED:
+        state = runs.RunState.FAILED
+    elif report.state is RunState.INTERRUPTED:
+        state = runs.RunState.INTERRUPTED
+    counts = {
+        "read": sum(m.read for m in report.members.values()),
+        "created": sum(m.created for m in report.members.values()),
+        "updated": sum(m.updated for m in report.members.values()),
+        "deleted": sum(m.deleted for m in report.members.values()),
+        "rejected": sum(m.rejected for m in report.members.values()),
+        "conflicts": report.conflicts,
+        "holds": report.holds,
+    }
+    with context.store.write(context.fence) as conn:
+        runs.finish(
+            conn,
+            context.number,
+            state,
+            at=context.seams.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            counts=counts,
+            exit=report.exit_code,
+            error=error.message if error is not None else "",
+        )

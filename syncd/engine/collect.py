@@ -1,0 +1,123 @@
+"""The reading half of a run: every member pulled beside the others, and, where not everything was
+read, the candidates for what was found new."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from syncd.core import hashing
+from syncd.core.link import match_keys
+from syncd.core.model import Record
+from syncd.engine.context import RunContext
+from syncd.engine.pull import Pulled, Reader, pull_all, pull_since, search
+from syncd.engine.result import RunMode
+from syncd.errors import Interrupted, SyncdError
+from syncd.store import shadow
+
+
+def collect(context: RunContext) -> None:
+    """All members beside each other; then, where not everything was read, the candidates for
+    what was found new."""
+    for name, error in context.open.failed.items():
+        context.pulled[name] = Pulled(name, error=error)
+        _note_failure(context, name, error)
+    mode = context.options.mode
+    works: list[Callable[[], Pulled]] = []
+    for name, reader in context.readers.items():
+        state = context.open.known.get(name)
+        cursor = state.cursor if state is not None else None
+        watch = partial(_watch, context, name)
+        if mode is RunMode.ENTITY:
+            works.append(partial(_pull_one, context, reader))
+        elif mode is RunMode.INCREMENTAL and cursor and reader.compiled.spec.cursor:
+            works.append(partial(pull_since, reader, cursor, watch))
+        else:
+            works.append(partial(pull_all, reader, watch))
+    for pulled in context.seams.tasks.gather(works, "pull"):
+        context.pulled[pulled.member] = pulled
+        member = context.report.members[pulled.member]
+        member.read = pulled.rows
+        if pulled.error is not None:
+            if isinstance(pulled.error, Interrupted):
+                raise pulled.error
+            _note_failure(context, pulled.member, pulled.error)
+        if pulled.empty:
+            _note_empty(context, pulled.member)
+    _search(context)
+    context.stage.index_seen()
+
+
+def _watch(context: RunContext, name: str, rows: int) -> None:
+    context.options.progress("read", name, rows, None)
+    context.beat()
+
+
+def _pull_one(context: RunContext, reader: Reader) -> Pulled:
+    """A single-record run: the record named; the others of its entity are read when planned."""
+    assert context.options.record is not None
+    member, key = context.options.record
+    with context.store.read() as conn:
+        tick = context.store.last_tick(conn)
+        entity = shadow.entity_of(conn, context.flow, member, key)
+    name = reader.rules.name
+    if entity is not None:
+        context.stage.add_todo([entity])
+    elif name == member:
+        try:
+            rows = reader.endpoint.get([key])
+        except SyncdError as error:
+            return Pulled(name, tick=tick, error=error)
+        for row in rows:
+            if not row.deleted:
+                record, complaint = reader.record(row, None)
+                status = "bad" if complaint else "seen"
+                found = (name, key, 0, status, None if complaint else record, complaint)
+                context.stage.add_seen([found])
+    return Pulled(name, tick=tick, rows=1 if name == member else 0)
+
+
+def _search(context: RunContext) -> None:
+    if all(p.complete or not p.read for p in context.pulled.values()):
+        return
+    rules = context.rules
+    wanted: set[int] = set()
+    members: set[str] = set()
+    for block in context.stage.free():
+        for seen in block:
+            members.add(seen.member)
+            if seen.record is not None:
+                wanted.update(
+                    hashing.key_hash(*key) for key in match_keys(rules, seen.record.fields)
+                )
+    if not members:
+        return
+
+    def candidate(record: Record) -> bool:
+        return any(hashing.key_hash(*key) in wanted for key in match_keys(rules, record.fields))
+
+    for name, pulled in list(context.pulled.items()):
+        if pulled.complete or not pulled.read:
+            continue
+        try:
+            if wanted:
+                search(context.readers[name], candidate, partial(_watch, context, name))
+            context.pulled[name] = replace(pulled, searched=True)
+        except SyncdError as error:
+            context.pulled[name] = replace(pulled, error=error)
+            _note_failure(context, name, error)
+
+
+def _note_failure(context: RunContext, name: str, error: SyncdError) -> None:
+    member = context.report.members[name]
+    member.error, member.code, member.hint = error.message, error.code, error.hint
+    context.say("error", f"{name} was not read: {error}")
+
+
+def _note_empty(context: RunContext, name: str) -> None:
+    context.say(
+        "warning",
+        f"{name} answered without a single record although records of it are linked; "
+        "nothing is deleted for it",
+    )
