@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -139,10 +138,10 @@ class App:
                 seams=self.seams,
                 registry=self.registry,
                 secrets=self.secrets,
-                log=logging.getLogger("syncd"),
                 holder=host.holder(),
                 alive=host.alive,
                 state_dir=self.state_dir,
+                environ=self.environ,
             ) as session,
         ):
             yield session

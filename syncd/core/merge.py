@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from syncd.core.cases import answer, make_case, still_open
 from syncd.core.model import (
@@ -64,6 +64,8 @@ class _Verdict:
 
     moved    it gets the next sequence
     settles  a person or the `first` policy chose it over every other first-seen value
+    beats    the agreed value was a candidate and lost
+    beats    the agreed value was a candidate and lost
     """
 
     values: Fields
@@ -72,6 +74,7 @@ class _Verdict:
     reason: str
     used: tuple[int, ...] = ()
     settles: bool = False
+    beats: bool = False
 
 
 def merge_group(
@@ -85,6 +88,8 @@ def merge_group(
 ) -> Merged:
     """One group of one entity. `sides` in the order of member names; `cases` as stored."""
     now = {name: agreed[name] for name in group if name in agreed}
+    if not cases and len(now) == len(group) and _unmoved(group, sides):
+        return Merged(group, now)
     mapped = {n: s for n, s in sides.items() if any(f in rules.members[n].reads for f in group)}
     kept = still_open(cases, group, mapped)
     if kept is not None:
@@ -107,6 +112,22 @@ def merge_group(
         group, found.agreed, bases, found.case, False, found.edited, found.overwrites,
         found.reason, found.cause, notes + found.notes, found.used,
     )  # fmt: skip
+
+
+def _unmoved(group: Group, sides: Mapping[str, Side]) -> bool:
+    """Every value read is its base to the letter: most groups of most records that changed."""
+    for side in sides.values():
+        fields, bases = side.fields, side.link.bases
+        for name in group:
+            base = bases.get(name)
+            if base is None:
+                if name in fields:
+                    return False
+                continue
+            moved = name in fields and fields[name] != base.value
+            if moved or base.unproven or base.sent is not UNSET:
+                return False
+    return True
 
 
 def _proofs(stances: Sequence[Stance]) -> tuple[dict[str, dict[str, Base]], tuple[Note, ...]]:
@@ -156,7 +177,11 @@ class _GroupMerge:
         edits, drifts = self._edits()
         firsts = [s for s in self.stances if s.firsts and s not in edits and s not in drifts]
         merges = bool(self.conflict) and self.conflict[0].kind == "merge" and self.is_set
-        if merges and (edits or firsts):
+        doubtful = [s for s in drifts if s.forced]
+        if doubtful:  # no drift before it is known whether our own write looks like that here
+            drifts = [s for s in drifts if not s.forced]
+            edits = [*edits, *doubtful]
+        if merges and (edits or firsts) and not any(s.forced for s in edits):
             verdict: _Verdict | Case | None = self._unite(edits, firsts)
         elif self.agreed:
             verdict = self._settle_edits(edits)
@@ -168,7 +193,7 @@ class _GroupMerge:
         if not after:
             return Merged(self.group, self.agreed)
         overwrites: tuple[str, ...] = ()
-        if not merges:
+        if not merges or any(s.forced for s in edits):
             met = self._meet(firsts, edits, verdict, after)
             if isinstance(met, Case):
                 return self._open(met, edits)
@@ -199,12 +224,11 @@ class _GroupMerge:
         if not edits:
             return None
         claims = [(s.member, self._claim(s), s.side.edited) for s in edits]
+        beats = False
         ranked = [s for s in edits if s.member in self.unwritable]
         if ranked and len(self.unwritable) > 1:
-            best = self._ranked()
-            if isinstance(best, _Verdict):
-                return best
-            if isinstance(best, Case):
+            best, beats = self._ranked()
+            if isinstance(best, _Verdict | Case):
                 return best
             claims = [c for c in claims if c[0] not in self.unwritable]
             claims.append((best.holders[0], best.values, best.at))
@@ -212,7 +236,8 @@ class _GroupMerge:
         join = any(s.behind or s.degraded for s in edits)
         rivals = self._rivals(claims, join)
         if len(rivals) == 1:
-            return self._take(rivals[0], f"edited in {rivals[0].holders[0]}")
+            verdict = self._take(rivals[0], f"edited in {rivals[0].holders[0]}")
+            return replace(verdict, beats=beats and verdict.moved)
         kind = CaseKind.FIELD
         if any(s.forced for s in edits):
             kind = CaseKind.UNPROVEN
@@ -221,8 +246,9 @@ class _GroupMerge:
         policies = () if kind is CaseKind.UNPROVEN else self.conflict
         return self._decide(kind, policies, rivals, self._shown(claims, join), "several edits")
 
-    def _ranked(self) -> Rival | _Verdict | Case:
-        """Law 13: current values of all sources that cannot be written, ranked by the policy."""
+    def _ranked(self) -> tuple[Rival | _Verdict | Case, bool]:
+        """Law 13: current values of all sources that cannot be written, ranked by the policy; and
+        whether the policy had to choose."""
         claims = []
         for member in self.unwritable:
             side = self.sides[member]
@@ -231,14 +257,14 @@ class _GroupMerge:
             claims.append((member, values, side.edited))
         rivals = self._rivals(claims, False)
         if len(rivals) == 1:
-            return rivals[0]
+            return rivals[0], False
         chosen = choose(self.conflict, rivals, self.rules.tolerance)
         if chosen is not None:
-            return chosen[0]
+            return chosen[0], True
         shown = self._shown(claims, False)
         decided = self._decide(CaseKind.FIELD, (), rivals, shown, "sources disagree")
         assert decided is not None
-        return decided
+        return decided, False
 
     def _settle_first(self, firsts: Sequence[Stance]) -> _Verdict | Case | None:
         """Law 9 where nothing is agreed yet: the first values of an entity or of a field."""
@@ -249,7 +275,9 @@ class _GroupMerge:
         ranked = [c for c in claims if c[0] in self.unwritable]
         if len(ranked) > 1:
             rivals = self._rivals(ranked, False)
-            chosen = choose(self.conflict, rivals, self.rules.tolerance)
+            chosen = None
+            if len(rivals) > 1:
+                chosen = choose(self.conflict, rivals, self.rules.tolerance)
             if len(rivals) == 1 or chosen is not None:
                 best = chosen[0] if chosen is not None else rivals[0]
                 claims = [c for c in claims if c[0] not in self.unwritable]
@@ -360,12 +388,17 @@ class _GroupMerge:
                 old = stance.bases[name].seq if name in stance.bases else 0
                 moves = bases.setdefault(stance.member, {})
                 moves[name] = Base(stance.values[name], after[name].seq if won else old)
+                if stance.forced and not won:
+                    moves[name] = replace(moves[name], seen=stance.values[name])
                 if not won and not (stance in firsts and blank(stance.values[name])):
                     lost.append(name)
             if lost and not self.is_set:
                 values = {name: stance.values[name] for name in lost}
                 why = verdict.reason if verdict is not None else "agreed"
                 notes.append(Note(NoteKind.LOST, stance.member, tuple(lost), values, why))
+        if verdict is not None and verdict.beats:
+            member = self._origin().member or ""
+            notes.append(Note(NoteKind.LOST, member, self.group, dict(self.values), verdict.reason))
         for stance in drifts:
             case = self._drift(stance, after, bases, notes)
             if case is not None:
@@ -483,7 +516,8 @@ class _GroupMerge:
             taken = decision.source if decision.source in self.sides else None
             origin = Origin(taken, self.run, f"person:{decision.by}")
             whole = {**self.values, **values}
-            return _Verdict(whole, True, origin, origin.rule, (decision.id,), True)
+            beats = any(r.agreed and r.same != same(self.rules, self.group, whole) for r in rivals)
+            return _Verdict(whole, True, origin, origin.rule, (decision.id,), True, beats)
         chosen = choose(policies, rivals, self.rules.tolerance)
         if chosen is None:
             return case
@@ -491,7 +525,8 @@ class _GroupMerge:
         first = kind is CaseKind.FIRST
         member = rival.holders[0] if rival.holders else None
         origin = Origin(member, self.run, f"first {policy}" if first else str(policy), rival.at)
-        return _Verdict(rival.values, True, origin, origin.rule, (), first)
+        beats = not rival.agreed and any(r.agreed for r in rivals)
+        return _Verdict(rival.values, True, origin, origin.rule, (), first, beats)
 
     # -- small words -------------------------------------------------------------------------
 

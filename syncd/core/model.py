@@ -10,12 +10,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from operator import attrgetter
+from typing import Any, TypeVar
 
 Value = Any  # str | int | bool | None | list[Value] | dict[str, Value]
 Fields = Mapping[str, Value]
 
 NOTHING: Mapping[str, Any] = {}
+
+T = TypeVar("T")
+
+
+def staged(cls: type[T]) -> type[T]:
+    """A class whose values pass through a run's scratch by the million: `dataclasses` looks the
+    fields of frozen ones up anew for each value it unpickles, this does so once."""
+    names: tuple[str, ...] = cls.__slots__  # type: ignore[attr-defined]
+    get = attrgetter(*names)
+    setters = [getattr(cls, name).__set__ for name in names]
+
+    def restore(self: T, state: tuple[Any, ...]) -> None:
+        for put, value in zip(setters, state, strict=True):
+            put(self, value)
+
+    cls.__getstate__ = lambda self: get(self)  # type: ignore[method-assign]
+    cls.__setstate__ = restore  # type: ignore[attr-defined]
+    return cls
 
 
 class LinkState(StrEnum):
@@ -40,6 +59,7 @@ class EntityState(StrEnum):
     ENDED = "ended"  # a deletion under `unlink` or `archive`: links stay, nothing is written
 
 
+@staged
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Who gave a value: a member's edit, a rule, or a person. `at` is the edit's own time."""
@@ -50,6 +70,7 @@ class Origin:
     at: str | None = None
 
 
+@staged
 @dataclass(frozen=True, slots=True)
 class Agreed:
     value: Value
@@ -66,6 +87,7 @@ class Unset(StrEnum):
 UNSET = Unset.UNSET
 
 
+@staged
 @dataclass(frozen=True, slots=True)
 class Base:
     """What one member last confirmed of one field (law 5).
@@ -73,7 +95,8 @@ class Base:
     seq       the agreed sequence it confirmed; 0 = behind whatever is agreed
     unproven  the write succeeded without proof: `value` is what was sent
     sent      a write of this value ended unknown; `value` is still the one before it
-    seen      the other form read once on an unproven base
+    seen      another form than the one sent was read here before: read again after the same
+              value was sent again, it is this member's own form of it
     """
 
     value: Value
@@ -105,6 +128,7 @@ class Record:
     former: Fields | None = None
 
 
+@staged
 @dataclass(frozen=True, slots=True)
 class Link:
     """Binds one member's record to an entity.
@@ -132,6 +156,7 @@ class Link:
     fingerprint: str = ""
 
 
+@staged
 @dataclass(frozen=True, slots=True)
 class Entity:
     """The thing in the world that the links stand for; id 0 = not in the store yet.
@@ -180,6 +205,7 @@ class OpKind(StrEnum):
     ARCHIVE = "archive"
 
 
+@staged
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One effect to bring about at one member.
@@ -296,6 +322,7 @@ class Note:
     text: str = ""
 
 
+@staged
 @dataclass(frozen=True, slots=True)
 class EntityPlan:
     """What one entity comes to: the whole new state to record, then what to send.

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from syncd.core.cases import make_case
+from syncd.core.fresh import plan_fresh
 from syncd.core.merge import merge_group
 from syncd.core.model import (
     UNSET,
@@ -58,6 +59,10 @@ def plan_entity(
         return EntityPlan(entity)
     if any(kind is not OpKind.UPDATE for kind in entity.unsettled.values()):
         return EntityPlan(entity, cases=entity.cases, waits=True)
+    if not (entity.id or entity.agreed or entity.cases or decisions) and len(entity.links) == 1:
+        planned = plan_fresh(rules, entity, reads, now, run, tick)
+        if planned is not None:
+            return planned
     return _EntityPlanning(rules, entity, reads, decisions, now, run, tick).plan()
 
 
@@ -293,6 +298,8 @@ class _EntityPlanning:
         lacking = [m for m in lacking if m.creates and m.name not in entity.unsettled]
         if not lacking:
             return
+        if self.fate.revive:
+            sources = sources or [m for m, side in self.sides.items() if side.read]
         if not sources or any(merged.frozen for merged in self.merges):
             self.waits = True
             return

@@ -62,6 +62,8 @@ def _preferred(order: Sequence[str], rivals: Sequence[Rival]) -> Rival | None:
 def _newest(rivals: Sequence[Rival], tolerance: float) -> Rival | None:
     """The one later than every other by more than the tolerance (seconds); a missing time on
     any side decides nothing (S55)."""
+    if len(rivals) == 1:
+        return rivals[0]
     times: list[tuple[datetime, int]] = []
     for index, rival in enumerate(rivals):
         if rival.at is None:

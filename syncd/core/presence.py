@@ -110,6 +110,10 @@ def _deleted(
     missing: tuple[str, ...],
     decisions: Sequence[Decision],
 ) -> Presence:
+    if rules.deletes is Deletes.UNLINK:  # nothing is written, so nothing is written against
+        return _unlink(sides, missing, deleters[0], "unlink")
+    if rules.deletes is Deletes.IGNORE:
+        return Presence(Fate.LIVES, gone=missing, cause=deleters[0], reason="ignore")
     against = _against(rules, entity, sides, merges, deleters)
     case = _case(sides, deleters, against)
     said = _said(case, decisions)
@@ -120,18 +124,15 @@ def _deleted(
             return Presence(
                 Fate.LIVES, gone=missing, revive=missing, cause=against[0], reason="edit-wins"
             )
-        if rules.delete_conflict is DeleteConflict.DELETE_WINS:
+        if (
+            rules.delete_conflict is DeleteConflict.DELETE_WINS
+            and rules.deletes is not Deletes.REVIEW
+        ):
             return _die(rules, sides, missing, deleters[0], "delete-wins", forced=True)
         return Presence(Fate.FROZEN, case=case)
-    match rules.deletes:
-        case Deletes.PROPAGATE | Deletes.ARCHIVE:
-            return _die(rules, sides, missing, deleters[0], f"deleted in {deleters[0]}")
-        case Deletes.UNLINK:
-            return _unlink(sides, missing, deleters[0], "unlink")
-        case Deletes.IGNORE:
-            return Presence(Fate.LIVES, gone=missing, cause=deleters[0], reason="ignore")
-        case Deletes.REVIEW:
-            return Presence(Fate.FROZEN, case=case)
+    if rules.deletes is Deletes.REVIEW:
+        return Presence(Fate.FROZEN, case=case)
+    return _die(rules, sides, missing, deleters[0], f"deleted in {deleters[0]}")
 
 
 def _dying(

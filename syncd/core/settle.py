@@ -50,9 +50,12 @@ def settled(
         return _unknown(entity, operation)
     if outcome.status != "applied":
         link = entity.links.get(member)
-        if link is None or outcome.status == "rejected":
+        if link is None:
             return entity
-        return _with(entity, replace(link, row_hash=None))  # stale: look at it again
+        # it did not happen and will not: nothing is on its way any more
+        bases = {name: replace(base, sent=UNSET) for name, base in link.bases.items()}
+        row_hash = link.row_hash if outcome.status == "rejected" else None
+        return _with(entity, replace(link, bases=bases, row_hash=row_hash))
     stamp = now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     match operation.kind:
         case OpKind.CREATE:
@@ -62,6 +65,8 @@ def settled(
                 raise ValueError("an applied create has a key")
             link = Link(member, key, fingerprint=fingerprint)
             return _with(entity, _confirmed(link, operation, record, tick, stamp))
+        case _ if member not in entity.links:
+            return entity  # settled late: the link went its own way meanwhile
         case OpKind.UPDATE:
             link = entity.links[member]
             return _with(entity, _confirmed(link, operation, outcome.record, tick, stamp))
@@ -87,7 +92,9 @@ def _confirmed(
         elif record is not None:
             bases[name] = Base(sent, seq)  # written, never read back: the member maps it one way
         else:
-            bases[name] = Base(sent, seq, unproven=True)
+            before = bases.get(name)
+            seen = before.seen if before is not None else UNSET
+            bases[name] = Base(sent, seq, unproven=True, seen=seen)
     if record is None:
         return replace(link, bases=bases, row_hash=None, moved_tick=tick, moved_at=stamp)
     return replace(

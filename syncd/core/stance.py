@@ -95,7 +95,7 @@ def _judge(
             return Base(value, base.seq), "proven"
         if base.seen is not UNSET and read == compare(base.seen):
             return Base(value, base.seq), "own"
-        return replace(base, seen=value), "unproven"
+        return base, "unproven"
     return base, "" if read == compare(base.value) else "changed"
 
 

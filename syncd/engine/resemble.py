@@ -213,7 +213,7 @@ def _pair(a: Shape, b: Shape) -> Pair | None:
         return None
     why = []
     if name >= 0.5:
-        why.append("the names agree" if name < 1 else "the same name")
+        why.append("the names agree")
     if telling and shared:
         why.append(f"{shared:.0%} of the sampled values are the same")
     type_, zone = agreed

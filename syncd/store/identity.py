@@ -205,6 +205,14 @@ def never(act: Act, pairs: Iterable[Pair]) -> int:
     return len(new)
 
 
+def close(act: Act, case_id: int) -> None:
+    """A case of who is who that was settled here; a run that finds it again opens another."""
+    c = tables.case_
+    act.conn.execute(
+        c.update().where(c.c.id == case_id).values(state=cases.CLOSED, closed_run=_BY_HAND)
+    )
+
+
 # --- how ----------------------------------------------------------------------------------
 
 

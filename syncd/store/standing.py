@@ -198,3 +198,20 @@ def _linked(conn: Connection, member: int, entities: list[int]) -> Iterator[int]
                 link.state == LinkState.LIVE.value,
             )
         ).scalars()
+
+
+def entity_page(
+    conn: Connection, flow: int, *, after: int = 0, state: str | None = None, limit: int = 100
+) -> list[int]:
+    """Entities with a link, ascending; state: only those with a link in this state."""
+    entity, link = tables.entity.c, tables.link.c
+    linked = select(link.entity_id).where(link.entity_id == entity.id)
+    if state is not None:
+        linked = linked.where(link.state == state)
+    query = (
+        select(entity.id)
+        .where(entity.flow_id == flow, entity.id > after, linked.exists())
+        .order_by(entity.id)
+        .limit(limit)
+    )
+    return [int(number) for number in conn.execute(query).scalars()]

@@ -73,12 +73,12 @@ def test_newest_where_unwritable_sources_hold_one_value() -> None:
 def test_f25_a_set_read_in_another_form_after_an_unproven_write_is_reviewed() -> None:
     """Law 5: whatever the policy; a member that drops an element removes it nowhere else."""
     rules = flow(Policy("merge"))
-    links = {m: Link(m, f"{m}1", {"tags": Base(["p", "q"], 2)}, moved_tick=10) for m in "ac"}
-    unsure = {"tags": Base(["p", "q"], 2, unproven=True)}
-    links["b"] = Link("b", "b1", unsure, moved_tick=10)
-    entity = Entity(
-        1, agreed={"tags": Agreed(["p", "q"], 2, Origin("a", 1, "edited"))}, links=links
-    )
+    links = {
+        m: Link(m, f"{m}1", bases={"tags": Base(["p", "q"], 2, unproven=m == "b")}, moved_tick=10)
+        for m in MEMBERS
+    }
+    both = Agreed(["p", "q"], 2, Origin("a", 1, "edited"))
+    entity = Entity(1, agreed={"tags": both}, links=links)
     same = Read(ReadStatus.SAME, tick=50, complete=True)
     fewer = Read(ReadStatus.SEEN, Record("b1", {"tags": ["p"]}), tick=50, complete=True)
     only = replace(
@@ -125,11 +125,16 @@ def test_a_write_that_never_happened_leaves_no_trace(policy: Policy | None) -> N
     assert history.tables["c"]["c1"].fields["name"] == wanted
 
 
-def test_s39_a_mere_target_that_truncates_without_proof_is_not_written_for_ever() -> None:
+@pytest.mark.parametrize("versioned", [True, False])
+def test_s39_a_mere_target_that_truncates_without_proof_is_not_written_for_ever(
+    versioned: bool,
+) -> None:
     """I1, I17: another form on an unproven base comes before drift."""
-    natures = {**PROVING, "c": Nature(short=True, proves=False)}
-    history = life(flow(c=Mode.TARGET), natures)
-    history.edit("a", "name")
+    natures = {**PROVING, "c": Nature(versioned=versioned, short=True, proves=False)}
+    rules = flow(c=Mode.TARGET)
+    first = (Policy("prefer", ("a",)),)
+    rules = replace(rules, fields={n: replace(f, first=first) for n, f in rules.fields.items()})
+    history = life(rules, natures)
     plans = [history.run(Step("run")) for _ in range(6)]
     assert not plans[-1].operations
 
