@@ -117,6 +117,8 @@ def _runner(where: Path, urls: list[str]):  # type: ignore[no-untyped-def]
         begun = time.perf_counter()
         command = [sys.executable, "-m", "bench.once", str(where / "syncd.toml"), "people"]
         done = subprocess.run(command, env=env, check=False, capture_output=True, text=True)
+        if os.environ.get("BENCH_SHOW"):
+            print(done.stdout, done.stderr)
         if done.returncode not in (0, 3):
             raise SystemExit(done.stdout + done.stderr)
         seconds = time.perf_counter() - begun

@@ -19,6 +19,7 @@ from syncd.cli.records import (
     parse_records,
     reading,
 )
+from syncd.config.fields import comparison
 from syncd.config.models import FlowConfig
 from syncd.core import keys
 from syncd.core.model import Entity, Link, LinkState
@@ -305,17 +306,22 @@ def _values(entity: Entity, flow: FlowConfig) -> dict[str, Any]:
             }
             for name, facts in entity.agreed.items()
         },
-        "bases": {member: _bases(entity, link, hidden) for member, link in entity.links.items()},
+        "bases": {
+            member: _bases(entity, link, hidden, flow) for member, link in entity.links.items()
+        },
     }
 
 
-def _bases(entity: Entity, link: Link, hidden: list[str]) -> dict[str, Any]:
+def _bases(entity: Entity, link: Link, hidden: list[str], flow: FlowConfig) -> dict[str, Any]:
     values = masked({n: base.value for n, base in link.bases.items()}, hidden)
     found = {}
     for name, base in link.bases.items():
         agreed = entity.agreed.get(name)
         behind = agreed is not None and base.seq < agreed.seq
-        degraded = agreed is not None and not behind and base.value != agreed.value
+        degraded = False
+        if agreed is not None and not behind and name in flow.fields:
+            compare = comparison(flow.fields[name])
+            degraded = compare(base.value) != compare(agreed.value)
         found[name] = {
             "value": values[name],
             "state": "pending" if behind else "degraded" if degraded else "in step",

@@ -6,10 +6,12 @@ never among those left out.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from syncd.cli.output import masked, number, plain, shown
+from syncd.config.models import FlowConfig
 from syncd.core import keys
 from syncd.core.model import UNSET, Operation, OpKind, Value
 from syncd.engine.result import MemberReport, PlannedOperation, RunReport, RunState, order
@@ -19,44 +21,60 @@ _FEW = 20
 _SAID = 4  # fields of a new record that one line has room for
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """How a flow's values are shown. order: the fields that tell records apart come first."""
+
+    private: frozenset[str] = frozenset()
+    order: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, flow: FlowConfig) -> View:
+        private = frozenset(name for name, options in flow.fields.items() if options.private)
+        match = (name for rule in flow.match for name in rule)
+        return cls(private, tuple(dict.fromkeys((*match, *flow.fields))))
+
+    def sorted(self, names: Iterable[str]) -> list[str]:
+        rank = {name: at for at, name in enumerate(self.order)}
+        return sorted(names, key=lambda name: (rank.get(name, len(rank)), name))
+
+
 def key_text(key: str | None) -> str:
     return "(new)" if key is None else plain(keys.show(key))
 
 
-def operation_lines(planned: PlannedOperation, private: Collection[str]) -> Iterator[str]:
+def operation_lines(planned: PlannedOperation, view: View) -> Iterator[str]:
     """`~ erp → crm 17  credit  100.00 → 250.00  (owner erp)`, a line for each field."""
     operation = planned.operation
     sign = _SIGNS[operation.kind]
     way = f"{operation.cause or 'agreed'} → {operation.member} {key_text(operation.key)}"
     held = f"  [held: {planned.held}]" if planned.held else ""
     if operation.kind is OpKind.UPDATE:
-        for name in sorted(operation.fields):
-            hidden = name in private
+        for name in view.sorted(operation.fields):
+            hidden = name in view.private
             before = shown(operation.before.get(name, UNSET), private=hidden)
             after = shown(operation.fields[name], private=hidden)
             yield f"{sign} {way}  {name}  {before} → {after}{_reason(operation, name)}{held}"
         return
     what = {OpKind.CREATE: "", OpKind.DELETE: "  delete", OpKind.ARCHIVE: "  archive"}
     fields = operation.fields if operation.kind is OpKind.CREATE else operation.before
-    known = [n for n in fields if fields[n] is not None][:_SAID]
-    said = ", ".join(f"{n} {shown(fields[n], private=n in private)}" for n in known)
+    known = [n for n in view.sorted(fields) if fields[n] is not None][:_SAID]
+    said = ", ".join(f"{n} {shown(fields[n], private=n in view.private)}" for n in known)
     reasons = sorted(set(operation.reasons.values()))
     why = f"  ({'; '.join(map(plain, reasons))})" if reasons else ""
     yield f"{sign} {way}{what[operation.kind]}  {said}{why}{held}"
 
 
-def plan_lines(
-    operations: Sequence[PlannedOperation], private: Collection[str], *, every: bool
-) -> list[str]:
+def plan_lines(operations: Sequence[PlannedOperation], view: View, *, every: bool) -> list[str]:
     """The plan; unless `every`, the first few changes, and all deletions."""
     ordered = order(operations)
     last = [p for p in ordered if p.operation.kind in (OpKind.DELETE, OpKind.ARCHIVE)]
     rest = ordered[: len(ordered) - len(last)]
     few = rest if every else rest[:_FEW]
-    lines = [line for planned in few for line in operation_lines(planned, private)]
+    lines = [line for planned in few for line in operation_lines(planned, view)]
     if len(few) < len(rest):
         lines.append(f"  … {len(rest) - len(few):,} more changes; -v shows them all")
-    return [*lines, *(line for planned in last for line in operation_lines(planned, private))]
+    return [*lines, *(line for planned in last for line in operation_lines(planned, view))]
 
 
 def member_line(report: RunReport, member: MemberReport, width: int) -> str:
@@ -82,11 +100,11 @@ def member_line(report: RunReport, member: MemberReport, width: int) -> str:
     return f"{line}  {said}" if said else line
 
 
-def report_lines(report: RunReport, private: Collection[str], *, verbose: bool) -> list[str]:
+def report_lines(report: RunReport, view: View, *, verbose: bool) -> list[str]:
     """One flow's run. The plan itself stands there for a dry run, or when asked for."""
     lines = [f"{plain(report.flow)}: {headline(report)}"]
     if report.state is RunState.PLANNED or verbose:
-        lines += [f"  {line}" for line in plan_lines(report.operations, private, every=verbose)]
+        lines += [f"  {line}" for line in plan_lines(report.operations, view, every=verbose)]
     width = max((len(name) for name in report.members), default=0)
     lines += [f"  {member_line(report, m, width)}" for m in report.members.values()]
     for level, text in report.messages:

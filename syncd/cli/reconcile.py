@@ -14,10 +14,14 @@ from syncd.cli import failure, planlines
 from syncd.cli.app import App
 from syncd.cli.command import Command, pass_app
 from syncd.cli.output import Result, number
+from syncd.cli.planlines import View
 from syncd.cli.progress import watching
+from syncd.cli.records import schema_kinds, split_record
 from syncd.cli.savedplan import PlanFile
+from syncd.core import keys
 from syncd.engine.result import RunMode, RunOptions, RunReport, RunState
 from syncd.errors import ConfigError, Interrupted, SyncdError
+from syncd.store import shadow
 
 if TYPE_CHECKING:
     from syncd.engine.session import Session
@@ -63,12 +67,16 @@ def command(
     wanted = list(dict.fromkeys((*flows, *named))) or list(app.loaded.config.flows)
     for flow in wanted:
         app.flow(flow)
-    options = RunOptions(mode=RunMode(mode), dry_run=dry_run, record=_record(app, record, wanted))
-    if options.record is not None:
-        options = replace(options, mode=RunMode.ENTITY)
+    named_record = _record(app, record, wanted)
+    options = RunOptions(mode=RunMode(mode), dry_run=dry_run)
     if plan is not None:
         options = replace(options, keep=_MOST)
     with app.session() as session:
+        if named_record is not None:
+            member, native = named_record
+            compiled = session.open(wanted[0]).compiled.members[member]
+            key = keys.parse(native, schema_kinds(compiled.schema, compiled.key))
+            options = replace(options, mode=RunMode.ENTITY, record=(member, key))
         done = run_all(app, session, wanted, dict.fromkeys(wanted, options), yes=yes)
         if plan is not None:
             save(app, session, done, plan)
@@ -99,8 +107,8 @@ class Done:
     def result(self, kind: str, app: App, more: dict[str, Any], plan: Path | None = None) -> Result:
         lines: list[str] = []
         for report in self.reports:
-            private = private_fields(app, report.flow)
-            lines += planlines.report_lines(report, private, verbose=app.verbosity > 0)
+            view = View.of(app.flow(report.flow))
+            lines += planlines.report_lines(report, view, verbose=app.verbosity > 0)
             if report.moved:
                 lines.append(f"  ! {number(len(report.moved), 'operation')} moved and did not run")
             if report.flow in self.asked:
@@ -115,7 +123,7 @@ class Done:
             **more,
             "flows": [
                 planlines.report_json(
-                    report, private_fields(app, report.flow), self.exit_of(report)
+                    report, View.of(app.flow(report.flow)).private, self.exit_of(report)
                 )
                 for report in self.reports
             ],
@@ -165,7 +173,7 @@ def run_all(
             with watching(app) as progress:
                 chosen = replace(options[flow], progress=progress)
                 if not chosen.dry_run and not yes:
-                    chosen = replace(chosen, confirm=lambda report: _confirm(app, report))
+                    chosen = replace(chosen, confirm=lambda report: _confirm(app, session, report))
                 report = session.run(flow, chosen)
             done.reports.append(report)
             if report.state is RunState.PLANNED and not chosen.dry_run:
@@ -207,7 +215,7 @@ def save(app: App, session: Session, done: Done, path: Path) -> None:
                 code="SY0164",
                 hint=f"run it as it is: syncd reconcile {report.flow}",
             )
-        private = private_fields(app, report.flow)
+        private = View.of(app.flow(report.flow)).private
         fingerprint = session.open(report.flow).compiled.fingerprint
         file.flows[report.flow] = fingerprint
         file.masked |= {f"{report.flow}.{name}" for name in private}
@@ -216,36 +224,34 @@ def save(app: App, session: Session, done: Done, path: Path) -> None:
     file.write(path)
 
 
-def private_fields(app: App, flow: str) -> frozenset[str]:
-    fields = app.flow(flow).fields
-    return frozenset(name for name, options in fields.items() if options.private)
-
-
-def _confirm(app: App, report: RunReport) -> bool:
-    """A first run: the plan is shown, a person says yes."""
+def _confirm(app: App, session: Session, report: RunReport) -> bool:
+    """A first run that would write: the plan is shown, a person says yes."""
+    if not _is_first(session, report):
+        return True
     if not app.asks:
         return False
-    for line in planlines.report_lines(report, private_fields(app, report.flow), verbose=False):
+    for line in planlines.report_lines(report, View.of(app.flow(report.flow)), verbose=False):
         app.out.note(line)
     click.echo(f"This is the first run of {report.flow}. Do it? [y/N] ", nl=False, err=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
+def _is_first(session: Session, report: RunReport) -> bool:
+    """Whether some member takes part for the first time, and anything is to be written."""
+    if not any(sum(member.planned.values()) for member in report.members.values()):
+        return False
+    with session.store().read() as conn:
+        live = shadow.live_links(conn, shadow.flow_id(conn, report.flow, create=False))
+    return not all(live.get(name) for name in report.members)
+
+
 def _record(app: App, text: str | None, flows: Sequence[str]) -> tuple[str, str] | None:
     if text is None:
         return None
-    member, colon, native = text.partition(":")
     if len(flows) != 1:
         raise ConfigError(
             "--record is about one flow",
             code="SY0160",
             hint=f"syncd reconcile FLOW --record {text}",
         )
-    members = app.flow(flows[0]).members
-    if not colon or not native or member not in members:
-        raise ConfigError(
-            f"--record takes MEMBER:ID, not `{text}`",
-            code="SY0160",
-            hint=f"members of {flows[0]}: {', '.join(members)}",
-        )
-    return member, native
+    return split_record(app, flows[0], text)

@@ -12,7 +12,7 @@ from syncd.engine import planning, recording
 from syncd.engine.context import RunContext
 from syncd.engine.result import RunMode, RunState
 from syncd.errors import SyncdError
-from syncd.store import conflicts, holds, journal, quarantine, runs, shadow
+from syncd.store import conflicts, holds, journal, quarantine, rebuild, runs, shadow
 
 
 def show(context: RunContext, totals: planning.PlanTotals, tripped: recording.Tripped) -> None:
@@ -59,11 +59,15 @@ def remember_reading(context: RunContext) -> None:
         )
         if full and whole:
             conflicts.close_unseen(conn, context.flow, run=context.number)
+            if context.relinking and not any(m.held for m in context.report.members.values()):
+                rebuild.relinked(conn, context.open.name)  # nothing was left to ask about
         _set_aside(context, conn)
 
 
 def _set_aside(context: RunContext, conn: Connection) -> None:
-    """Records with a value that cannot be represented: in quarantine, the rest goes on (I12)."""
+    """Records with a value that cannot be represented: in quarantine, the rest goes on (I12).
+    Those of no entity come out of it once they are read; the others when they are planned."""
+    unread: dict[str, set[str]] = {n: set() for n, p in context.pulled.items() if p.complete}
     for block in context.stage.set_aside():
         refused = []
         for seen in block:
@@ -72,7 +76,11 @@ def _set_aside(context: RunContext, conn: Connection) -> None:
                 quarantine.Refused(seen.entity, seen.member, digest, seen.reason, seen.key)
             )
             context.report.members[seen.member].rejected += 1
+            if not seen.entity and seen.member in unread:
+                unread[seen.member].add(seen.key)
         quarantine.put(conn, context.flow, refused, at=context.at)
+    for name, keys in unread.items():
+        quarantine.solve_unlinked(conn, context.flow, name, keys)
 
 
 def judge(context: RunContext) -> None:

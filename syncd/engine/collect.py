@@ -14,7 +14,8 @@ from syncd.engine.context import RunContext
 from syncd.engine.pull import Pulled, Reader, pull_all, pull_since, search
 from syncd.engine.result import RunMode
 from syncd.errors import Interrupted, SyncdError
-from syncd.store import shadow
+from syncd.store import holds, shadow
+from syncd.store.holds import ItemState
 
 
 def collect(context: RunContext) -> None:
@@ -24,6 +25,7 @@ def collect(context: RunContext) -> None:
         context.pulled[name] = Pulled(name, error=error)
         _note_failure(context, name, error)
     mode = context.options.mode
+    accepted = _accepted_empty(context)
     works: list[Callable[[], Pulled]] = []
     for name, reader in context.readers.items():
         state = context.open.known.get(name)
@@ -32,9 +34,9 @@ def collect(context: RunContext) -> None:
         if mode is RunMode.ENTITY:
             works.append(partial(_pull_one, context, reader))
         elif mode is RunMode.INCREMENTAL and cursor and reader.compiled.spec.cursor:
-            works.append(partial(pull_since, reader, cursor, watch))
+            works.append(partial(pull_since, reader, cursor, watch, name in accepted))
         else:
-            works.append(partial(pull_all, reader, watch))
+            works.append(partial(pull_all, reader, watch, name in accepted))
     for pulled in context.seams.tasks.gather(works, "pull"):
         context.pulled[pulled.member] = pulled
         member = context.report.members[pulled.member]
@@ -44,9 +46,31 @@ def collect(context: RunContext) -> None:
                 raise pulled.error
             _note_failure(context, pulled.member, pulled.error)
         if pulled.empty:
-            _note_empty(context, pulled.member)
+            context.say(
+                "warning",
+                f"{pulled.member} answered without a single record although records of it are "
+                "linked; nothing follows from that until a person approves it",
+            )
+        if pulled.read and not context.readers[pulled.member].endpoint.capabilities.consistent:
+            _confirm_missing(context, pulled.member)
     _search(context)
     context.stage.index_seen()
+
+
+def _confirm_missing(context: RunContext, name: str) -> None:
+    """Where a listing is no single transaction, a record may merely have moved past it: absent is
+    only what is not found by its id either (law 6, S31)."""
+    endpoint = context.readers[name].endpoint
+    for block in context.stage.missing(name):
+        found = {seen.key for seen in block}
+        why = "it was not listed, and nothing proves that it is gone"
+        if endpoint.lookup_is_exact():
+            try:
+                found = {row.key for row in endpoint.get(sorted(found)) if not row.deleted}
+                why = "it moved while it was read"
+            except SyncdError as error:
+                why = error.message
+        context.stage.doubt([seen.id for seen in block if seen.key in found], why)
 
 
 def _watch(context: RunContext, name: str, rows: int) -> None:
@@ -115,9 +139,17 @@ def _note_failure(context: RunContext, name: str, error: SyncdError) -> None:
     context.say("error", f"{name} was not read: {error}")
 
 
-def _note_empty(context: RunContext, name: str) -> None:
-    context.say(
-        "warning",
-        f"{name} answered without a single record although records of it are linked; "
-        "nothing is deleted for it",
+def _accepted_empty(context: RunContext) -> frozenset[str]:
+    """Members of which a person said that they are empty indeed."""
+    with context.store.read() as conn:
+        items = holds.waiting(conn, context.flow, [0]).get(0, [])
+    return frozenset(
+        item.member
+        for item in items
+        if item.op_digest == empty_digest(item.member) and item.state is ItemState.APPROVED
     )
+
+
+def empty_digest(member: str) -> str:
+    """Names the finding "this member is empty" on a hold."""
+    return hashing.digest(["empty", member])

@@ -4,7 +4,7 @@ no longer fits set aside with its reason."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -81,12 +81,22 @@ def open_flow(
             endpoints[member] = adapter(made.system).open(made.spec)
         except SystemFault as fault:
             failed[member] = fault
+    compiled = _with_lags(compiled, endpoints)
     former = {
         member: mapping
         for member in compiled.members
         if (mapping := _former(remembered, states, compiled, member)) is not None
     }
     return OpenFlow(name, compiled, endpoints, failed, identities, states, former)
+
+
+def _with_lags(compiled: CompiledFlow, endpoints: Mapping[str, Endpoint]) -> CompiledFlow:
+    """A member's read lag is the longer of what its adapter knows and what the config says."""
+    members = dict(compiled.rules.members)
+    for name, endpoint in endpoints.items():
+        lag = max(members[name].read_lag, endpoint.capabilities.read_lag)
+        members[name] = replace(members[name], read_lag=lag)
+    return replace(compiled, rules=replace(compiled.rules, members=members))
 
 
 def memory(loaded: Loaded, flow: str, member: CompiledMember) -> dict[str, Any]:

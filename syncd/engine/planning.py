@@ -44,6 +44,7 @@ class Draft:
     settled   hold items that this draft answers, with the state they take
     keys      match key hashes of the entity as it will be
     was_open  the entity was marked as having work
+    solved    members whose refused operation is not needed any more
     """
 
     plan: EntityPlan
@@ -52,6 +53,7 @@ class Draft:
     settled: tuple[tuple[HoldItem, ItemState], ...]
     keys: tuple[tuple[int, int], ...]
     was_open: bool
+    solved: tuple[str, ...] = ()
 
     @property
     def work(self) -> bool:
@@ -192,11 +194,13 @@ def _plan_one(
     known = reads(context, entity, rows, fetched, entity.id in state.blocked)
     decisions = state.decisions.get(entity.id, ()) if entity.id else ()
     plan = plan_entity(rules, entity, known, decisions, context.now, context.number, PLANNED_TICK)
+    solved = _solved(entity, plan, state)
     plan = _tidy(context, entity, plan, state)
     plan, settled, approved = _answer_holds(plan, items)
     was_open = entity.id in state.open
     quiet = not (plan.operations or plan.cases or plan.notes or plan.used or plan.voided)
     idle = quiet and not plan.changed and not linked and not settled and not entity.cases
+    idle = idle and not solved
     if idle and was_open == plan.waits:
         return None
     if linked:
@@ -207,7 +211,16 @@ def _plan_one(
         keys = tuple(
             (rule, hashing.key_hash(rule, key)) for rule, key in entity_keys(rules, plan.entity)
         )
-    return Draft(plan, digests, approved, settled, keys, was_open)
+    return Draft(plan, digests, approved, settled, keys, was_open, solved)
+
+
+def _solved(entity: Entity, plan: EntityPlan, state: _State) -> tuple[str, ...]:
+    """Members with something in quarantine that are owed nothing any more: the record was
+    linked, edited back or read again meanwhile."""
+    if plan.waits or plan.cases:
+        return ()
+    owed = {operation.member for operation in plan.operations}
+    return tuple(m for e, m in state.refused if e == entity.id and e and m not in owed)
 
 
 def _tidy(context: RunContext, entity: Entity, plan: EntityPlan, state: _State) -> EntityPlan:

@@ -79,9 +79,12 @@ class Reader:
         return hashing.seed(self.rules.fingerprint, snapshot.reader)
 
 
-def pull_all(reader: Reader, watch: Callable[[int], None]) -> Pulled:
+def pull_all(reader: Reader, watch: Callable[[int], None], may_be_empty: bool = False) -> Pulled:
     """Read the whole object. Never raises for the system: the error is in the result, and then
-    nothing was inferred from absence."""
+    nothing was inferred from absence.
+
+    may_be_empty  a person said that not a single record is what is there
+    """
     member = reader.rules.name
     with reader.store.read() as conn:
         tick = reader.store.last_tick(conn)
@@ -103,7 +106,7 @@ def pull_all(reader: Reader, watch: Callable[[int], None]) -> Pulled:
                     reader.stage.add_seen(found)
                 watch(rows)
             gone = links.rest()
-            empty = rows == 0 and bool(gone)
+            empty = rows == 0 and bool(gone) and not may_be_empty
             if not empty:
                 missing += len(gone)
                 reader.stage.add_seen(
@@ -124,7 +127,9 @@ def pull_all(reader: Reader, watch: Callable[[int], None]) -> Pulled:
         return Pulled(member, tick=tick, rows=rows, error=error)
 
 
-def pull_since(reader: Reader, cursor: str, watch: Callable[[int], None]) -> Pulled:
+def pull_since(
+    reader: Reader, cursor: str, watch: Callable[[int], None], may_be_empty: bool = False
+) -> Pulled:
     """Read what moved since the cursor, then every key, which finds what is gone."""
     member = reader.rules.name
     with reader.store.read() as conn:
@@ -157,7 +162,7 @@ def pull_since(reader: Reader, cursor: str, watch: Callable[[int], None]) -> Pul
                     (member, key, entity, "missing", None, "") for key, entity in gone
                 )
             gone = links.rest()
-            empty = alive == 0 and bool(gone)
+            empty = alive == 0 and bool(gone) and not may_be_empty
             if not empty:
                 missing += len(gone)
                 reader.stage.add_seen(

@@ -56,7 +56,7 @@ def _read(
     if (name, link.key) in fetched:
         return fetched[name, link.key]
     row = rows.get((name, link.key))
-    if row is not None and row.status == "bad":
+    if row is not None and row.status in ("bad", "unread"):
         return Read(ReadStatus.UNREAD, reason=row.reason)
     if row is not None and row.status == "missing":
         return Read(ReadStatus.MISSING, None, pulled.tick, searched)

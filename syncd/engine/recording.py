@@ -12,10 +12,11 @@ from sqlalchemy import Connection
 from syncd.core.guard import Measure, Trip, kinds, measures, trips
 from syncd.core.model import Entity, Operation, OpKind
 from syncd.core.packing import pack
+from syncd.engine.collect import empty_digest
 from syncd.engine.context import RunContext
 from syncd.engine.planning import PLANNED_TICK, Draft, PlanTotals
 from syncd.engine.result import PlannedOperation
-from syncd.store import conflicts, events, holds, journal, runs, shadow
+from syncd.store import conflicts, events, holds, journal, quarantine, runs, shadow
 from syncd.store.events import Event
 from syncd.store.holds import HoldItem, ItemState
 from syncd.store.runs import GuardCount
@@ -114,6 +115,8 @@ def _record(context: RunContext, drafts: Sequence[Draft]) -> None:
                 if id(draft) not in number and draft.work != draft.was_open
             },
         )
+        solved = [(i, m) for draft, i in zip(drafts, of, strict=True) for m in draft.solved]
+        quarantine.solve(conn, flow, solved)
         used = [i for draft in drafts for i in draft.plan.used]
         voided = [i for draft in drafts for i in draft.plan.voided]
         conflicts.use(conn, used, run=run)
@@ -230,7 +233,12 @@ def _record_holds(
 ) -> None:
     """One open hold a flow, cause and kind; operations not planned any more drop out."""
     flow, run, at = context.flow, context.number, context.at
+    emptied = {name for name, pulled in context.pulled.items() if pulled.empty}
     with context.store.write(context.fence) as conn:
+        for name in sorted(emptied):
+            items = [HoldItem(0, name, empty_digest(name), None, {"kind": "empty"})]
+            reason = "it answered without a single record although records of it are linked"
+            holds.add(conn, flow, "empty", name, items, run=run, at=at, reason=reason, target=name)
         for (kind, cause), items in held.items():
             reasons = [t for m, t in tripped.items() if m[:2] == (kind, cause)]
             holds.add(
@@ -246,7 +254,11 @@ def _record_holds(
             )
         still = {item.op_digest for items in held.values() for item in items}
         for item in holds.waiting(conn, flow, [0]).get(0, []):
-            if item.op_digest in answered:
+            if item.op_digest == empty_digest(item.member):
+                # stands while nothing is there: what follows from it may be held and asked about
+                if context.pulled[item.member].rows:
+                    holds.settle(conn, [item], ItemState.DONE, at=at)
+            elif item.op_digest in answered:
                 holds.settle(conn, [item], ItemState.DONE, at=at)
             elif item.op_digest not in still and item.state is not ItemState.HELD:
                 holds.settle(conn, [item], ItemState.MOVED, at=at)

@@ -190,7 +190,7 @@ def _way(context: RunContext) -> None:
         context.report.state = RunState.PLANNED
         return
     confirm = context.options.confirm
-    if confirm is not None and not confirm(context.report):
+    if confirm is not None and _is_first(context) and not confirm(context.report):
         context.report.state = RunState.PLANNED
         return
     recording.record(context, tripped)
@@ -205,6 +205,14 @@ def _way(context: RunContext) -> None:
         stale = _again(context, stale)
     if stale:
         context.say("info", f"{len(stale)} records kept moving; the next run reads them again")
+
+
+def _is_first(context: RunContext) -> bool:
+    """Whether this would write into a member of which nothing is linked yet: a first run between
+    two filled members, or a load into an empty one."""
+    with context.store.read() as conn:
+        live = shadow.live_links(conn, context.flow)
+    return any(not live.get(name) and m.planned for name, m in context.report.members.items())
 
 
 def _plan(context: RunContext) -> tuple[planning.PlanTotals, recording.Tripped]:

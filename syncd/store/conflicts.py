@@ -249,12 +249,3 @@ def _decision(row: Any) -> StoredDecision:
         state=row.state,
         note=row.note,
     )
-
-
-def decided_entities(conn: Connection, flow: int) -> list[int]:
-    """Entities with a decision that no run has taken yet."""
-    d = tables.decision.c
-    rows = conn.execute(
-        select(d.entity_id).where(d.flow_id == flow, PENDING_DECISION, d.entity_id != NO_ENTITY).distinct()
-    )
-    return [int(number) for number in rows.scalars()]

@@ -373,17 +373,3 @@ def _item(row: Any) -> HoldItem:
         added_run=row.added_run,
         hold=row.hold_id,
     )
-
-
-def waiting_entities(conn: Connection, flow: int) -> list[int]:
-    """Entities with an item that a person approved or discarded and no run has settled."""
-    hold, item = tables.hold.c, tables.hold_item.c
-    answered = [s.value for s in WAITING if s is not ItemState.HELD]
-    rows = conn.execute(
-        select(item.entity_id)
-        .join(tables.hold, hold.id == item.hold_id)
-        .where(hold.flow_id == flow, hold.state != CLOSED, item.state.in_(answered))
-        .where(item.entity_id != 0)
-        .distinct()
-    )
-    return [int(number) for number in rows.scalars()]

@@ -7,7 +7,7 @@ open ──► solved      it went through, or was planned away
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -58,22 +58,23 @@ class Quarantined:
 
 def put(conn: Connection, flow: int, refused: Sequence[Refused], *, at: str) -> None:
     """Add these, or count one more attempt at those that are there. An entity and member has one
-    at a time; another operation begins its count anew."""
+    at a time, a record of no entity (0) one of its own; another operation begins its count anew."""
     known = names(conn, flow)
     before = {
-        (q.refused.entity, q.refused.member): q
+        _mark(q.refused): q
         for part in bulk.chunks(sorted({r.entity for r in refused}))
         for q in _read(conn, known, _of_entities(conn, flow, part))
     }
-    wanted = {(r.entity, r.member): r for r in refused}
+    wanted = {_mark(r): r for r in refused}
     changed: list[tuple[Any, ...]] = []
     new: list[tuple[Any, ...]] = []
     for mark, r in wanted.items():
         old = before.get(mark)
         again = old is not None and old.refused.op_digest == r.op_digest
         attempts, first = (old.attempts + 1, old.first_at) if old and again else (1, at)
-        state = QuarantineState.OPEN.value
-        facts = (r.key, r.op_digest, r.error, attempts, first, at, r.next_at, state)
+        dropped = old is not None and again and old.state is QuarantineState.DROPPED
+        state = QuarantineState.DROPPED if dropped else QuarantineState.OPEN
+        facts = (r.key, r.op_digest, r.error, attempts, first, at, r.next_at, state.value)
         if old is None:
             new.append((flow, known.ids[r.member], r.entity, *facts))
         else:
@@ -87,6 +88,10 @@ def put(conn: Connection, flow: int, refused: Sequence[Refused], *, at: str) -> 
         ("id", "flow_id", "member_id", "entity_id", *columns),
         [(number, *row) for number, row in zip(ids, new, strict=True)],
     )
+
+
+def _mark(refused: Refused) -> tuple[int, str, str | None]:
+    return refused.entity, refused.member, None if refused.entity else refused.key
 
 
 def blocked(
@@ -139,6 +144,15 @@ def solve(conn: Connection, flow: int, solved: Iterable[tuple[int, str]]) -> Non
             ("state",),
             [(number, QuarantineState.SOLVED.value) for number in done],
         )
+
+
+def solve_unlinked(conn: Connection, flow: int, member: str, but: Collection[str]) -> None:
+    """Records of no entity that were read again, or are gone: all except these keys."""
+    q = tables.quarantine.c
+    here = (q.flow_id == flow, q.entity_id == 0, q.member_id == names(conn, flow).ids[member])
+    rows = conn.execute(select(q.id, q.key).where(*here, _QUARANTINED)).all()
+    done = [(r.id, QuarantineState.SOLVED.value) for r in rows if r.key not in but]
+    bulk.update(conn, tables.quarantine, ("id",), ("state",), done)
 
 
 # --- what people see and ask ---------------------------------------------------------------

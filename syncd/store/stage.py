@@ -37,7 +37,8 @@ class Seen(NamedTuple):
     """One record that differs from what the store knows, or is gone.
 
     entity  0 = unlinked
-    status  seen | missing | bad (a value that cannot be represented: set aside, with `reason`)
+    status  seen | missing | bad (a value that cannot be represented: set aside, with `reason`) |
+            unread (there is no telling)
     """
 
     id: int
@@ -118,6 +119,14 @@ class Stage:
     def linked(self) -> Iterator[list[Seen]]:
         """Linked records that changed, in blocks."""
         return self._stream("entity > 0 AND status = 'seen'")
+
+    def missing(self, member: str) -> Iterator[list[Seen]]:
+        return self._stream("member = ? AND status = 'missing'", (member,))
+
+    def doubt(self, ids: Sequence[int], reason: str) -> None:
+        """Not missing after all, or not provably so: these count as not read."""
+        sql = "UPDATE seen SET status = 'unread', reason = ? WHERE id = ?"
+        self._many(sql, [(reason, i) for i in ids])
 
     def set_aside(self) -> Iterator[list[Seen]]:
         return self._stream("status = 'bad'")
@@ -203,11 +212,12 @@ class Stage:
 
     # -- plumbing ----------------------------------------------------------------------------
 
-    def _stream(self, where: str) -> Iterator[list[Seen]]:
+    def _stream(self, where: str, values: Sequence[Any] = ()) -> Iterator[list[Seen]]:
         last = 0
         while True:
             block = self._seen(
-                f"SELECT * FROM seen WHERE id > ? AND {where} ORDER BY id LIMIT {_BLOCK}", (last,)
+                f"SELECT * FROM seen WHERE id > ? AND {where} ORDER BY id LIMIT {_BLOCK}",
+                (last, *values),
             )
             if not block:
                 return

@@ -341,6 +341,7 @@ Index(
     quarantine.c.flow_id,
     quarantine.c.entity_id,
     quarantine.c.member_id,
+    quarantine.c.key,  # of no entity there may be several
     unique=True,
     sqlite_where=_QUARANTINED,
     postgresql_where=_QUARANTINED,

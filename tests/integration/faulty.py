@@ -81,9 +81,7 @@ class _Endpoint:
         if accidents.after is not None:
             accidents.after(writes)
         if accidents.lose is not None and str(writes[0].kind) == accidents.lose:
-            return [
-                Outcome(o.op_id, Status.UNKNOWN, error="the answer was lost") for o in outcomes
-            ]
+            return [Outcome(o.op_id, Status.UNKNOWN, error="the answer was lost") for o in outcomes]
         return outcomes
 
     def settle(self, writes: Sequence[Write], token: str | None) -> list[Outcome]:

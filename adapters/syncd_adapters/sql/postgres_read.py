@@ -60,10 +60,14 @@ class PostgresReader(PostgresServer):
     def _copy_out(self, connection: Connection, select: str) -> Iterator[list[bytes]]:
         """The lines of a COPY in blocks, without their ends. Leaving early cancels it."""
         with connection.cursor() as cursor, cursor.copy(f"COPY ({select}) TO STDOUT", ()):
-            while lines := connection.wait(_read_block(connection.pgconn)):
-                raws = b"".join(lines).split(b"\n")
-                raws.pop()
-                yield raws
+            more = True
+            while more:
+                lines = connection.wait(_read_block(connection.pgconn))
+                more = len(lines) == BLOCK  # a COPY that ended must not be asked again
+                if lines:
+                    raws = b"".join(lines).split(b"\n")
+                    raws.pop()
+                    yield raws
 
     def _lines(self, connection: Connection, select: str) -> list[bytes]:
         return [raw for raws in self._copy_out(connection, select) for raw in raws]
@@ -151,7 +155,7 @@ class PostgresReader(PostgresServer):
 
 
 def _read_block(pgconn: PGconn) -> Generator[Wait, Ready, list[memoryview]]:
-    """Up to a block of lines of the COPY under way, [] at its end, for `connection.wait`.
+    """A block of lines of the COPY under way, fewer at its end, for `connection.wait`.
 
     psycopg's own iteration crosses five frames a line, which cost more than the reading itself.
     """

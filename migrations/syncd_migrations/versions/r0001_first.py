@@ -235,7 +235,7 @@ def upgrade() -> None:
     op.create_index(
         "uq_quarantine_open",
         "quarantine",
-        ["flow_id", "entity_id", "member_id"],
+        ["flow_id", "entity_id", "member_id", "key"],
         unique=True,
         sqlite_where=sa.text("state IN ('open', 'retry', 'dropped')"),
         postgresql_where=sa.text("state IN ('open', 'retry', 'dropped')"),
