@@ -57,6 +57,10 @@ class Stage:
     def say(self, text: str) -> None:
         print(textwrap.fill(text, WIDTH), flush=True)
 
+    def quote(self, line: str) -> None:
+        """A line of a file, wrapped where the screen ends."""
+        print(textwrap.fill(line, WIDTH, initial_indent="    ", subsequent_indent="        "))
+
     def claim(self, text: str, holds: bool, otherwise: object = "") -> None:
         """Prints the claim, or ends the demo where it does not hold."""
         if not holds:

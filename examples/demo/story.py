@@ -58,7 +58,7 @@ class Story:
         config.write_text(text, encoding="utf-8")
         self.stage.say("syncd.toml, all that syncd is told:")
         for line in text.splitlines():
-            print(f"    {line if len(line) < 96 else line[:93] + ' …'}".rstrip())
+            self.stage.quote(line)
         before = self._everything()
         self.stage.syncd("check")
         self.stage.claim(
@@ -257,8 +257,8 @@ class Story:
             "a further run plans nothing and writes nothing", before == self._everything()
         )
         self.stage.syncd("status", lines=20)
-        notes = self.crm.value("SELECT count(*) FROM contacts WHERE notes LIKE 'met at fair %'")
-        teams = self.erp.value("SELECT count(*) FROM customers WHERE account_manager LIKE 'team %'")
+        notes = self.crm.value("SELECT count(*) FROM contacts WHERE notes IS NOT NULL")
+        teams = self.erp.value("SELECT count(*) FROM customers WHERE account_manager IS NOT NULL")
         self.stage.claim(
             f"columns syncd was not told of are as their people left them ({notes} notes, "
             f"{teams} account managers)",

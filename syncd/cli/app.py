@@ -106,7 +106,7 @@ class App:
         except (KeyError, OSError):  # a user id without a name, as in a bare container
             return f"uid {os.getuid()}"
 
-    def now(self) -> str:
+    def time(self) -> str:
         """Canonical time, for what is recorded."""
         return stamp(self.seams.clock.now().astimezone(UTC))
 

@@ -87,9 +87,8 @@ def show(app: App, case_id: int) -> None:
         names = {one: name for name, one in shadow.flows(conn).items()}
         name = names.get(case.flow, "")
         flow = app.loaded.config.flows.get(name)
-        data = shape(case, name, flow)
-        data["agreed"] = _agreed(conn, case, flow)
-        data["decisions"] = [
+        agreed = _agreed(conn, case, flow)
+        decisions = [
             {
                 "choice": decision.decision.choice.value,
                 "source": decision.decision.source,
@@ -101,7 +100,12 @@ def show(app: App, case_id: int) -> None:
             }
             for decision in stored.decisions_of(conn, case_id)
         ]
-    data["answers"] = answers_to(case) if case.state != stored.CLOSED else []
+    data = {
+        "conflict": shape(case, name, flow),
+        "agreed": agreed,
+        "decisions": decisions,
+        "answers": answers_to(case) if case.state != stored.CLOSED else [],
+    }
     app.finish(Result("conflicts show", data, _lines(data)))
 
 
@@ -164,7 +168,8 @@ def _who(case: dict[str, Any]) -> str:
     )
 
 
-def _lines(case: dict[str, Any]) -> list[str]:
+def _lines(data: dict[str, Any]) -> list[str]:
+    case, all_agreed = data["conflict"], data["agreed"]
     about = ", ".join(case["fields"]) or "the record"
     what = f"{plain(case['flow'])}, {case['kind']}, {plain(about)}"
     lines = [
@@ -173,12 +178,12 @@ def _lines(case: dict[str, Any]) -> list[str]:
     ]
     sources = case["candidates"]
     fields = list(case["fields"]) or sorted(
-        {name for one in sources for name in one["values"] or {}} | set(case["agreed"])
+        {name for one in sources for name in one["values"] or {}} | set(all_agreed)
     )
     head = ["", *(f"{one['source']} {one['key'] or ''}".strip() for one in sources), "agreed"]
     rows: list[list[object]] = []
     for name in fields:
-        agreed = case["agreed"].get(name)
+        agreed = all_agreed.get(name)
         cells = [
             "(deleted)"
             if one["deleted"]
@@ -188,15 +193,15 @@ def _lines(case: dict[str, Any]) -> list[str]:
             for one in sources
         ]
         rows.append([name, *cells, shown(agreed["value"]) if agreed else "-"])
-    origins = {a["origin"] for a in case["agreed"].values()}
+    origins = {a["origin"] for a in all_agreed.values()}
     edited = [moment(one["at"]) if one["at"] else "-" for one in sources]
     if any(one["at"] for one in sources) or origins:
         rows.append(["edited", *edited, ", ".join(f"from {o}" for o in sorted(origins)) or "-"])
     lines += [f"  {line}" for line in table(head, rows)]
-    for said in case["decisions"]:
+    for said in data["decisions"]:
         chosen = f"{said['choice']} {said['source'] or ''}".strip()
         lines.append(f"  decided: {chosen} by {said['by']} {moment(said['at'])} ({said['state']})")
-    if case["answers"]:
+    if data["answers"]:
         lines.append("next:")
-        lines += [f"  syncd conflicts resolve {case['id']} {one}" for one in case["answers"]]
+        lines += [f"  syncd conflicts resolve {case['id']} {one}" for one in data["answers"]]
     return [plain(line) for line in lines]

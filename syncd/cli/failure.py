@@ -48,8 +48,9 @@ def translated(error: BaseException) -> SyncdError:
     )
 
 
-def describe(error: SyncdError) -> list[dict[str, Any]]:
-    """One entry for each thing that is wrong, the same thing many times as one with a count."""
+def describe(error: SyncdError, flow: str = "") -> list[dict[str, Any]]:
+    """One entry for each thing that is wrong, the same thing many times as one with a count.
+    flow: the one it happened to, where it is about one of several."""
     errors: Sequence[SyncdError] = error.errors if isinstance(error, ConfigErrors) else [error]
     found: dict[tuple[str, str, str], dict[str, Any]] = {}
     for one in errors:
@@ -64,6 +65,7 @@ def describe(error: SyncdError) -> list[dict[str, Any]]:
             "hint": one.hint,
             "kind": one.kind.value,
             "count": 1,
+            "flow": flow,
         }
     return list(found.values())
 

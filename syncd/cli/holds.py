@@ -75,19 +75,18 @@ def show(app: App, hold_id: int, limit: int) -> None:
         hold = _found(stored.hold(conn, hold_id), hold_id)
         name = {one: name for name, one in shadow.flows(conn).items()}.get(hold.flow, "")
         flow = app.loaded.config.flows.get(name)
-        data = _shape(hold, name, stored.counts(conn, hold_id))
+        counts = stored.counts(conn, hold_id)
         items = stored.items(conn, hold_id, limit=limit)
-    data["operations"] = [_item(item, flow) for item in items]
-    total = sum(data["items"].values())
-    data["more"] = total - len(items)
+    operations = [_item(item, flow) for item in items]
+    more = sum(counts.values()) - len(items)
     lines = [
         f"hold {hold_id} ({hold.state}): {plain(name)}, {hold.kind} caused by "
         + (hold.cause or "a rule"),
         f"  {plain(hold.reason)}; since {moment(hold.opened_at)}",
-        *(f"  {_line(item)}" for item in data["operations"]),
+        *(f"  {_line(item)}" for item in operations),
     ]
-    if data["more"]:
-        lines.append(f"  … {data['more']:,} more; --limit shows them")
+    if more:
+        lines.append(f"  … {more:,} more; --limit shows them")
     if hold.state == stored.OPEN:
         seen = f" --seen {hold.digest[:12]}"
         sure = f" --confirm {name}" if hold.kind in _HARM else ""
@@ -97,6 +96,7 @@ def show(app: App, hold_id: int, limit: int) -> None:
             f"  syncd holds discard {hold_id}{seen}   the records stay as they are, unlinked",
             f"  syncd holds discard {hold_id}{seen} --revert   the change behind is taken back",
         ]
+    data = {"hold": _shape(hold, name, counts), "operations": operations, "more": more}
     app.finish(Result("holds show", data, lines))
 
 
@@ -152,7 +152,7 @@ def _answer(
             )
         if revert is None and hold.kind in _HARM and hold.state == stored.OPEN:
             _sure(app, hold, name, held, confirm)
-        at = app.now()
+        at = app.time()
         with store.write() as conn:
             if revert is None:
                 count = stored.approve(conn, hold_id, hold.digest, by=by, at=at)

@@ -93,6 +93,7 @@ def fail(app: App, error: BaseException) -> int:
 
 
 @click.group(
+    "syncd",
     cls=Root,
     examples=(
         "syncd init --system crm=sqlite:///crm.db --system erp=env:ERP_URL",

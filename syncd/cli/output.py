@@ -44,6 +44,8 @@ class Result:
     errors: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
 
     def document(self) -> dict[str, Any]:
+        head = {"kind", "version", "exit", "errors"}
+        assert not head & set(self.data), "the names of the frame are taken"
         return {
             "kind": self.kind,
             "version": VERSION,

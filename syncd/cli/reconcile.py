@@ -129,11 +129,7 @@ class Done:
             ],
             "skipped": self.skipped,
         }
-        entries = [
-            {**entry, "flow": flow}
-            for flow, error in self.errors
-            for entry in failure.describe(error)
-        ]
+        entries = [entry for flow, error in self.errors for entry in failure.describe(error, flow)]
         entries += [
             {
                 "code": member.code or "SY0200",
@@ -206,7 +202,7 @@ def save(app: App, session: Session, done: Done, path: Path) -> None:
     """Write the plan, unless a flow is missing from it."""
     if done.errors:
         return
-    file = PlanFile(app.now())
+    file = PlanFile(app.time())
     for report in done.reports:
         planned = sum(sum(m.planned.values()) for m in report.members.values())
         if planned > len(report.operations):

@@ -68,7 +68,7 @@ def acting(app: App, flow: str, by: str | None) -> Iterator[Act]:
         try:
             with store.write(fence) as conn:
                 store.tick(conn)
-                yield Act(conn, number, match_rules(app, flow), by or app.user, app.now())
+                yield Act(conn, number, match_rules(app, flow), by or app.user, app.time())
         finally:
             lease.release(store, fence)
 

@@ -104,9 +104,9 @@ def resolve(
         _fits(case, answer, case_id)
         if not at_once:
             with store.write() as conn:
-                decision = stored.decide(conn, case_id, case.case.digest, answer, at=app.now())
+                decision = stored.decide(conn, case_id, case.case.digest, answer, at=app.time())
                 if answer.choice is Choice.SPLIT and kind in _WHO:
-                    act = Act(conn, case.flow, match_rules(app, flow), by, app.now())
+                    act = Act(conn, case.flow, match_rules(app, flow), by, app.time())
                     identity.never(act, _pairs(case))
     if at_once:
         _who_is_who(app, flow, case, answer, by)

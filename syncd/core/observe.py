@@ -62,6 +62,10 @@ def _side(member: MemberRules, link: Link, read: Read | None, now: datetime) -> 
         )
     if read.status is not ReadStatus.SEEN or record is None:
         return Side(member.name, link, read.status, {}, link.edited, False, None, read.reason)
+    if None not in (link.created, record.created) and link.created != record.created:
+        # the id was given to another thing: this one is gone, that one is not linked (law 12)
+        why = "its id belongs to another record now"
+        return Side(member.name, link, ReadStatus.MISSING, {}, link.edited, False, None, why)
     ours = record.modified is not None and record.modified == link.own_time
     fields = {name: value for name, value in record.fields.items() if name in member.reads}
     side = Side(

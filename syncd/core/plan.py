@@ -7,26 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from syncd.core.cases import make_case
 from syncd.core.fresh import plan_fresh
 from syncd.core.merge import merge_group
 from syncd.core.model import (
     UNSET,
     Agreed,
     Base,
-    Candidate,
     Case,
-    CaseKind,
     Decision,
     Entity,
     EntityPlan,
     EntityState,
-    Fields,
     Link,
     LinkState,
     Note,
     NoteKind,
-    Operation,
     OpKind,
     Read,
     ReadStatus,
@@ -34,7 +29,7 @@ from syncd.core.model import (
 from syncd.core.observe import Side, observe
 from syncd.core.presence import Fate, presence
 from syncd.core.rules import Deletes, FlowRules, MemberRules
-from syncd.core.values import blank
+from syncd.core.sending import Sending
 
 
 def plan_entity(
@@ -80,7 +75,7 @@ class _EntityPlanning:
         self.rules, self.entity, self.reads = rules, entity, reads
         self.decisions, self.now, self.run, self.tick = decisions, now, run, tick
         self.sides = observe(rules, entity.links, reads, now)
-        self.operations: list[Operation] = []
+        self.sending = Sending(rules, reads)
         self.cases: list[Case] = []
         self.notes: list[Note] = []
         self.used: list[int] = []
@@ -116,7 +111,8 @@ class _EntityPlanning:
 
     def _done(self, planned: Entity) -> EntityPlan:
         used = tuple(dict.fromkeys(self.used))
-        still = {case.digest for case in self.cases}
+        cases = (*self.cases, *self.sending.cases)
+        still = {case.digest for case in cases}
         unread = any(not s.read and not s.missing for s in self.sides.values())
         voided = tuple(
             d.id
@@ -125,12 +121,12 @@ class _EntityPlanning:
         )
         return EntityPlan(
             planned,
-            tuple(self.operations),
-            tuple(self.cases),
+            tuple(self.sending.operations),
+            cases,
             tuple(self.notes),
             used,
             voided,
-            self.waits,
+            self.waits or bool(self.sending.cases),
             planned != self.entity,
         )
 
@@ -193,7 +189,7 @@ class _EntityPlanning:
                 if not base.unproven and compare(base.value) == compare(value):
                     bases[name] = replace(base, value=value)
         if owed:
-            self._send_update(side, agreed, owed, first)
+            self.sending.update(side, agreed, owed, first, self.merges)
         return self._link(side, bases, frozen, touched)
 
     def _owes(
@@ -217,38 +213,6 @@ class _EntityPlanning:
             bases[name] = Base(agreed.value, agreed.seq)
             return False
         return name in side.fields or name not in member.reads
-
-    def _send_update(
-        self, side: Side, agreed: Mapping[str, Agreed], owed: list[str], first: list[str]
-    ) -> None:
-        member = self.rules.members[side.member]
-        values = {name: agreed[name].value for name in owed}
-        complaints = member.validate({**side.fields, **values})
-        bad = {name: why for name, why in complaints.items() if name in values}
-        if bad:
-            self._invalid(side.member, bad, values, side.link.key)
-            return
-        record = self.reads[side.member].record
-        self.operations.append(
-            Operation(
-                side.member,
-                OpKind.UPDATE,
-                side.link.key,
-                values,
-                {name: side.fields[name] for name in owed if name in side.fields},
-                {name: agreed[name].seq for name in owed},
-                dict(side.fields),
-                record.version if record is not None else side.link.version,
-                self._cause(owed),
-                self._reasons(owed, agreed),
-                tuple(
-                    name
-                    for name in owed
-                    if blank(values[name]) and not blank(side.fields.get(name))
-                ),
-                tuple(first),
-            )
-        )
 
     def _link(self, side: Side, bases: Mapping[str, Base], frozen: set[str], touched: bool) -> Link:
         link = side.link
@@ -313,37 +277,13 @@ class _EntityPlanning:
                     Note(NoteKind.WAITS, member.name, text=f"create waits for {names} to be read")
                 )
                 continue
-            self._send_create(entity, member, sources[0])
+            self.sending.create(member, entity.agreed, self.merges, sources[0])
 
     def _looked_at(self, name: str) -> bool:
         read = self.reads.get(name)
         if read is None or read.status is ReadStatus.UNREAD:
             return False
         return name in self.entity.links or read.complete
-
-    def _send_create(self, entity: Entity, member: MemberRules, source: str) -> None:
-        values = {
-            name: agreed.value for name, agreed in entity.agreed.items() if name in member.writes
-        }
-        complaints = member.validate(values)
-        if complaints:
-            self._invalid(member.name, complaints, values, None)
-            return
-        names = tuple(values)
-        self.operations.append(
-            Operation(
-                member.name,
-                OpKind.CREATE,
-                None,
-                values,
-                {},
-                {name: entity.agreed[name].seq for name in names},
-                {},
-                None,
-                self._cause(names) or source,
-                self._reasons(names, entity.agreed),
-            )
-        )
 
     # -- deleting ----------------------------------------------------------------------------
 
@@ -362,7 +302,8 @@ class _EntityPlanning:
             elif archives and not rules.archives:
                 links[name] = replace(side.link, state=LinkState.ARCHIVED)
             elif side.read:
-                self._send_delete(side, OpKind.ARCHIVE if archives else OpKind.DELETE)
+                kind = OpKind.ARCHIVE if archives else OpKind.DELETE
+                self.sending.delete(side, kind, self.fate.cause, self.fate.reason)
             else:
                 self.waits = True
         for merged in self.merges:
@@ -374,23 +315,6 @@ class _EntityPlanning:
             state = EntityState.ENDED if links else EntityState.GONE
         return replace(self.entity, state=state, links=links, gone=tuple(gone))
 
-    def _send_delete(self, side: Side, kind: OpKind) -> None:
-        record = self.reads[side.member].record
-        self.operations.append(
-            Operation(
-                side.member,
-                kind,
-                side.link.key,
-                {},
-                dict(side.fields),
-                {},
-                dict(side.fields),
-                record.version if record is not None else side.link.version,
-                self.fate.cause,
-                {"": self.fate.reason},
-            )
-        )
-
     def _ends(self) -> Entity:
         links = dict(self.entity.links)
         gone = list(self.entity.gone)
@@ -399,26 +323,6 @@ class _EntityPlanning:
         for name, state in self.fate.states.items():
             links[name] = replace(links[name], state=state)
         return replace(self.entity, state=EntityState.ENDED, links=links, gone=tuple(gone))
-
-    # -- words -------------------------------------------------------------------------------
-
-    def _invalid(
-        self, member: str, complaints: Mapping[str, str], values: Fields, key: str | None
-    ) -> None:
-        words = "; ".join(f"{name}: {why}" for name, why in sorted(complaints.items()))
-        shown = (Candidate("agreed", {n: values.get(n) for n in sorted(complaints)}, key),)
-        names = tuple(sorted(complaints))
-        self.cases.append(make_case(CaseKind.INVALID, names, shown, words, member))
-        self.waits = True
-
-    def _cause(self, names: Sequence[str]) -> str:
-        for merged in self.merges:
-            if merged.cause and set(merged.group) & set(names):
-                return merged.cause
-        return ""
-
-    def _reasons(self, names: Sequence[str], agreed: Mapping[str, Agreed]) -> dict[str, str]:
-        return {name: agreed[name].origin.rule for name in names}
 
 
 def _rebased(rules: FlowRules, entity: Entity, sides: Mapping[str, Side]) -> dict[str, Agreed]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from syncd.core.model import UNSET, Agreed, Base, Fields, Value
+from syncd.core.model import UNSET, Agreed, Base, Fields, Note, NoteKind, Value
 from syncd.core.observe import Side
 from syncd.core.rules import Comparable, FlowRules
 
@@ -104,3 +104,37 @@ def full(group: Group, agreed: Mapping[str, Agreed], values: Fields, own: Sequen
     merged = {name: agreed[name].value for name in group if name in agreed}
     merged.update({name: values[name] for name in own if name in values})
     return merged
+
+
+def unmoved(group: Group, sides: Mapping[str, Side]) -> bool:
+    """Every value read is its base to the letter: most groups of most records that changed."""
+    for side in sides.values():
+        fields, bases = side.fields, side.link.bases
+        for name in group:
+            base = bases.get(name)
+            if base is None:
+                if name in fields:
+                    return False
+                continue
+            moved = name in fields and fields[name] != base.value
+            if moved or base.unproven or base.sent is not UNSET:
+                return False
+    return True
+
+
+def proofs(stances: Sequence[Stance]) -> tuple[dict[str, dict[str, Base]], tuple[Note, ...]]:
+    """Bases that this read moved by itself: unknown writes found, own forms recognised."""
+    moves: dict[str, dict[str, Base]] = {}
+    notes: list[Note] = []
+    for stance in stances:
+        for name, base in stance.bases.items():
+            if base != stance.side.link.bases[name]:
+                moves.setdefault(stance.member, {})[name] = base
+        for kind, names in (
+            (NoteKind.PROVEN, stance.proven),
+            (NoteKind.DEGRADED, stance.own_form),
+        ):
+            if names:
+                values = {name: stance.values[name] for name in names}
+                notes.append(Note(kind, stance.member, names, values))
+    return moves, tuple(notes)

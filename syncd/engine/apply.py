@@ -13,13 +13,13 @@ from sqlalchemy import Connection
 from syncd.adapter import Outcome, Row, Status, Write
 from syncd.core import hashing, keys
 from syncd.core.mapping import MemberMapping
-from syncd.core.model import Entity, OpKind, Record
+from syncd.core.model import Entity, NoteKind, OpKind, Record
 from syncd.core.packing import unpack
 from syncd.core.settle import Settled, settled
 from syncd.engine.context import RunContext
 from syncd.engine.failpoint import failpoint
 from syncd.engine.planning import operation_digest
-from syncd.errors import LeaseLost, SyncdError, Unreachable
+from syncd.errors import AccessDenied, LeaseLost, SchemaChanged, SyncdError, Unreachable
 from syncd.store import events, journal, lease, quarantine, shadow
 from syncd.store.events import Event
 from syncd.store.journal import JournalEntry, OpState, Settlement
@@ -76,6 +76,7 @@ def _apply_member(context: RunContext, name: str) -> set[int]:
             if not done.blocked or len(done.blocked) == sent:
                 break
             waiting = done.blocked
+        context.report.members[name].blocked += len(done.blocked)
     return stale
 
 
@@ -99,7 +100,7 @@ def _batches(
 
 def _send(context: RunContext, name: str, batch: Sequence[JournalEntry], done: Applied) -> bool:
     """One batch, from its mark in the journal to its settlement. False ends this member's turn:
-    it cannot be reached; nothing was sent, so all of it is planned anew."""
+    it cannot be reached, or lets us in no more; nothing was sent, so all of it is planned anew."""
     context.beat()
     store, fence = context.store, context.fence
     if fence is None or not lease.may_send(store, fence):
@@ -129,7 +130,7 @@ def _send(context: RunContext, name: str, batch: Sequence[JournalEntry], done: A
     check = _Check(context, name, batch)
     try:
         outcomes = endpoint.apply(writes, check, token) if writes else []
-    except Unreachable as error:
+    except (Unreachable, AccessDenied, SchemaChanged) as error:
         with store.write(fence) as conn:
             journal.settle(conn, [Settlement(i, OpState.SUPERSEDED, error=str(error)) for i in ids])
         _down(context, name, error)
@@ -233,6 +234,8 @@ def settle_outcomes(
                 solved.append((entry.entity, name))
             settlements.append(Settlement(entry.id, opstate, outcome.key, outcome.error))
             audit.append(_event(entry, outcome, after, run, at))
+            if after is not None:
+                audit += _degraded(context, entry, after, at)
         _save(conn, context, name, [state[i] for i in touched], at)
         journal.settle(conn, settlements)
         quarantine.put(conn, flow, refusals, at=at)
@@ -313,7 +316,7 @@ def _refusal(
         (entity.id, entry.operation.member)
     )
     attempts = before.attempts if before is not None else 0
-    wait = min(_FIRST_RETRY * 2**attempts, _LAST_RETRY)
+    wait = 0.0 if outcome.blocked else min(_FIRST_RETRY * 2**attempts, _LAST_RETRY)
     due = (context.now + timedelta(seconds=wait)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     digest = operation_digest(entity, entry.operation)
     return Refused(entity.id, entry.operation.member, digest, error, entry.operation.key, due)
@@ -336,6 +339,23 @@ def _event(entry: JournalEntry, outcome: Outcome, after: Record | None, run: int
         "; ".join(f"{n}: {why}" if n else why for n, why in operation.reasons.items()),
         str(STATES[outcome.status]),
     )
+
+
+def _degraded(context: RunContext, entry: JournalEntry, after: Record, at: str) -> list[Event]:
+    """The member keeps what was sent in a form of its own (cut, rounded, normalised): told when
+    it is written, not in every run (S39)."""
+    fields = context.rules.fields
+    own = {
+        name: after.fields[name]
+        for name, value in entry.operation.fields.items()
+        if name in after.fields
+        and after.fields[name] != value
+        and fields[name].compare(after.fields[name]) != fields[name].compare(value)
+    }
+    if not own:
+        return []
+    kind, member = str(NoteKind.DEGRADED), entry.operation.member
+    return [Event(context.number, at, kind, entry.entity, member, after.key, after=own)]
 
 
 def _down(context: RunContext, name: str, error: SyncdError) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 from syncd.adapter import NativeFields, ObjectSchema
-from syncd.engine.resemble import Pair, Shape, pairs, shapes
+from syncd.engine.resemble import HEADS, Pair, Shape, pairs, shapes
 
 _KEYLIKE = ("text", "integer", "uuid", "date")
 _MODIFIED = frozenset(
@@ -191,8 +191,7 @@ def _field(
 ) -> ProposedField:
     columns = {anchor.system: left, **{system: pair.right for system, pair in found.items()}}
     first = next(iter(found.values()))
-    singles = [native[0] for native in columns.values() if len(native) == 1]
-    spelled = min((_name(one) for one in singles), key=lambda text: (len(text), text))
+    spelled = _called([members[s].shapes[n[0]] for s, n in columns.items() if len(n) == 1])
     name = next(
         one
         for one in (spelled, _name("_".join(left)), *(f"{spelled}_{n}" for n in range(2, 999)))
@@ -206,6 +205,15 @@ def _field(
     return ProposedField(
         name, first.type, columns, first.reason, zone=first.zone, read_only=derived
     )
+
+
+def _called(singles: Sequence[Shape]) -> str:
+    """The one name they have, else the one word that all of them mean, else the shortest."""
+    names = {_name(shape.column.name) for shape in singles}
+    shared = frozenset.intersection(*(shape.words for shape in singles))
+    if len(names) > 1 and len(shared) == 1 and shared <= HEADS:
+        return next(iter(shared))
+    return min(names, key=lambda text: (len(text), text))
 
 
 def _member(one: _Looked) -> ProposedMember:

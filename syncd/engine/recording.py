@@ -9,19 +9,21 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
+from syncd.core import keys
 from syncd.core.guard import Measure, Trip, kinds, measures, trips
 from syncd.core.model import Entity, Operation, OpKind
 from syncd.core.packing import pack
 from syncd.engine.collect import empty_digest
 from syncd.engine.context import RunContext
 from syncd.engine.planning import PLANNED_TICK, Draft, PlanTotals
-from syncd.engine.result import PlannedOperation
+from syncd.engine.result import PlannedOperation, RunMode
 from syncd.store import conflicts, events, holds, journal, quarantine, runs, shadow
 from syncd.store.events import Event
 from syncd.store.holds import HoldItem, ItemState
 from syncd.store.runs import GuardCount
 
 _CHUNK = 500
+_NAMED = 5  # records that one message names
 Tripped = Mapping[Measure, Trip]
 
 
@@ -32,6 +34,12 @@ def guard(context: RunContext, conn: Connection, totals: PlanTotals) -> dict[Mea
     window = runs.window(conn, context.flow, since=since.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
     live = shadow.live_links(conn, context.flow) if totals.measures else {}
     found = {(t.kind, t.cause, t.target): t for t in trips(rules, totals.measures, window, live)}
+    asked = {(hold.kind, hold.cause): hold.id for hold in holds.holds(conn, context.flow)}
+    for measure, taken in totals.measures.items():
+        kind, cause, target = measure
+        if (kind, cause) in asked and measure not in found:
+            reason = f"hold {asked[kind, cause]} is open: a person has to settle it first"
+            found[measure] = Trip(kind, cause, target, taken, 0, live.get(target, 0), reason)
     if context.relinking:
         for measure, taken in totals.measures.items():
             kind, cause, target = measure
@@ -66,6 +74,7 @@ def record(context: RunContext, tripped: Tripped) -> None:
     """Everything that is not held into the store; what is held onto its holds."""
     only = context.options.only
     answered: set[str] = set()
+    moved: list[HoldItem] = []
     held: dict[tuple[str, str], list[HoldItem]] = {}
     for block in context.stage.drafts():
         for start in range(0, len(block), _CHUNK):
@@ -79,15 +88,17 @@ def record(context: RunContext, tripped: Tripped) -> None:
                 else:
                     chunk.append(draft)
                     answered.update(draft.digests)
-            _record(context, chunk)
-    _record_holds(context, tripped, held, answered)
+            moved += _record(context, chunk)
+    moved += _record_holds(context, tripped, held, answered)
+    _list_moved(context, moved)
     if only is not None:
         context.report.moved.extend(sorted(only - answered))
 
 
-def _record(context: RunContext, drafts: Sequence[Draft]) -> None:
+def _record(context: RunContext, drafts: Sequence[Draft]) -> list[HoldItem]:
+    """Answers held operations that a person had approved and that no longer hold."""
     if not drafts:
-        return
+        return []
     context.beat()
     store, flow, run, at = context.store, context.flow, context.number, context.at
     with store.write(context.fence) as conn:
@@ -150,6 +161,12 @@ def _record(context: RunContext, drafts: Sequence[Draft]) -> None:
                 for measure in measures(operation):
                     counted[measure] = counted.get(measure, 0) + 1
         runs.count(conn, flow, run, [GuardCount(*m, n) for m, n in counted.items()], at=at)
+    return [
+        item
+        for draft in drafts
+        for item, state in draft.settled
+        if state is ItemState.MOVED and item.state is ItemState.APPROVED
+    ]
 
 
 def _entry(context: RunContext, entity: int, operation: Operation) -> journal.JournalEntry:
@@ -230,9 +247,14 @@ def _record_holds(
     tripped: Tripped,
     held: Mapping[tuple[str, str], list[HoldItem]],
     answered: set[str],
-) -> None:
-    """One open hold a flow, cause and kind; operations not planned any more drop out."""
+) -> list[HoldItem]:
+    """One open hold a flow, cause and kind; operations not planned any more drop out. Answers
+    those of them that a person had approved."""
+    moved: list[HoldItem] = []
     flow, run, at = context.flow, context.number, context.at
+    options = context.options
+    whole = options.mode is RunMode.FULL and options.only is None
+    whole = whole and all(pulled.complete for pulled in context.pulled.values())
     emptied = {name for name, pulled in context.pulled.items() if pulled.empty}
     with context.store.write(context.fence) as conn:
         for name in sorted(emptied):
@@ -260,8 +282,9 @@ def _record_holds(
                     holds.settle(conn, [item], ItemState.DONE, at=at)
             elif item.op_digest in answered:
                 holds.settle(conn, [item], ItemState.DONE, at=at)
-            elif item.op_digest not in still and item.state is not ItemState.HELD:
+            elif item.op_digest not in still and (whole or item.state is not ItemState.HELD):
                 holds.settle(conn, [item], ItemState.MOVED, at=at)
+                moved += [item] if item.state is ItemState.APPROVED else []
     for (kind, cause), items in held.items():
         for item in items:
             context.report.members[item.member].held += 1
@@ -269,4 +292,18 @@ def _record_holds(
         context.say(
             "warning",
             f"{len(items)} {kind} operations caused by {cause or 'a rule'} are held: {trip.reason}",
+        )
+    return moved
+
+
+def _list_moved(context: RunContext, moved: Sequence[HoldItem]) -> None:
+    """Approved is what was listed, as it stood then (law 16)."""
+    if moved:
+        named = [f"{item.member} {keys.show(item.key)}" for item in moved[:_NAMED] if item.key]
+        more = len(moved) - len(named)
+        rest = [f"{more} more"] if more and named else []
+        context.say(
+            "warning",
+            f"{len(moved)} approved operations moved and were not run: "
+            + (", ".join(named + rest) or "creates"),
         )

@@ -31,7 +31,7 @@ _SAME_WORD = {
         ("city", "town", "locality", "ort"),
         ("region", "state", "province", "county"),
         ("country", "nation", "land"),
-        ("number", "no", "nr", "num", "code", "id", "ref"),
+        ("number", "no", "nr", "num"),
         ("amount", "total", "price", "sum", "value"),
         ("quantity", "qty", "count"),
         ("birth", "birthday", "dob", "born", "birthdate"),
@@ -39,6 +39,8 @@ _SAME_WORD = {
     )
     for word in words
 }
+# what to call a fact that each system calls otherwise
+HEADS = frozenset(_SAME_WORD.values()) - {"first", "last"}
 _IDLE = {"the", "of", "is", "has", "a", "on", "at", "date", "code"}
 FIRST, LAST = "first", "last"
 

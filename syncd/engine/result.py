@@ -45,7 +45,12 @@ class PlannedOperation:
 
 @dataclass(slots=True)
 class MemberReport:
-    """One member in one run. error: why it was not read or not written; "" = fine."""
+    """One member in one run.
+
+    blocked  of the rejected: those that wait for another record (a parent to come, children to
+             go), perhaps of another flow
+    error    why it was not read or not written; "" = fine
+    """
 
     name: str
     system: str
@@ -56,6 +61,7 @@ class MemberReport:
     deleted: int = 0
     stale: int = 0
     rejected: int = 0
+    blocked: int = 0
     unknown: int = 0
     planned: dict[str, int] = field(default_factory=dict)  # by operation kind
     held: int = 0

@@ -87,10 +87,15 @@ class World:
 
     def people(self, count: int) -> None:
         """The same people at both, numbered from 1 in the CRM and from 101 in the ERP."""
-        rows = [(n, f"p{n}@example.com", f"Person {n}", f"+49 {n:03}", n * 10) for n in range(1, count + 1)]
+        rows = [
+            (n, f"p{n}@example.com", f"Person {n}", f"+49 {n:03}", n * 10)
+            for n in range(1, count + 1)
+        ]
         self.sql("crm", "INSERT INTO contacts VALUES (?,?,?,?,?)", *rows)
         self.sql(
-            "erp", "INSERT INTO customers VALUES (?,?,?,?,?)", *[(n + 100, *rest) for n, *rest in rows]
+            "erp",
+            "INSERT INTO customers VALUES (?,?,?,?,?)",
+            *[(n + 100, *rest) for n, *rest in rows],
         )
 
     def edit(self, **changes: str) -> None:
@@ -128,7 +133,7 @@ class World:
     def process(self, *words: str, **options: Any) -> subprocess.Popen[str]:
         """The real thing."""
         return subprocess.Popen(
-            [sys.executable, "-m", "syncd", *words],
+            [sys.executable, "-m", "syncd.cli", *words],
             cwd=self.folder,
             env={**os.environ, **self.environ},
             stdout=subprocess.PIPE,

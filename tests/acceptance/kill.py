@@ -28,6 +28,7 @@ from servers import Servers
 
 PATIENCE = 120.0  # seconds a run may take
 AGES = (1, 12)  # rounds a world lives
+MOST_FAULTS = 5  # broken promises after which there is enough to look at
 SYNCD = Path(sys.executable).with_name("syncd")
 RECONCILE = (str(SYNCD), "reconcile", FLOW, "--yes", "--json", "--no-input")
 
@@ -47,6 +48,10 @@ class Answer:
     @property
     def flow(self) -> Mapping[str, Any]:
         return self.data["flows"][0] if self.data.get("flows") else {}
+
+    def __str__(self) -> str:
+        said = self.data.get("errors") or self.data
+        return f"exit {self.code}: {str(said)[:900]} {self.err[-900:]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +274,8 @@ class Loop:
             for link in (*entity.links.values(), *entity.gone)
         }
         keys |= {(c.source, c.key) for c in stored.case.candidates if c.key is not None}
-        found = {self.judge.ref_of[key] for key in keys if key in self.judge.ref_of}
+        plain = {(side, shown_key(key)) for side, key in keys if key}
+        found = {self.judge.ref_of[key] for key in plain if key in self.judge.ref_of}
         if not found:
             raise NotSafe(f"a case about no record: {stored}")
         return found
@@ -286,6 +292,13 @@ class Loop:
                         side.update(ref, value)
                     else:
                         side.delete(ref)
+
+
+def shown_key(key: str) -> str:
+    """A native id as the database's people write it."""
+    from syncd.core.keys import decode
+
+    return "/".join(map(str, decode(key)))
 
 
 def worlds(servers: Servers, seed: int) -> Iterator[tuple[str, Loop]]:
@@ -311,7 +324,7 @@ def kill_many(servers: Servers, count: int, seed: int, progress: bool = False) -
     spoiled: Loop | None = None
     begun = time.monotonic()
     for where, loop in worlds(servers, seed):
-        if tally.kills >= count:
+        if tally.kills >= count or len(tally.faults) >= MOST_FAULTS:
             break
         if loop is spoiled:
             continue

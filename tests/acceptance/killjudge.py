@@ -24,6 +24,8 @@ class Judge:
     issued   by cell: every value people gave it
     since    by cell: sides where people touched it since both sides last were at rest
     late     refs touched after the run that is to be killed began
+    known    refs that syncd must have linked: on both sides at a rest, or written by it
+    deleted  known refs that a person deleted, by whom; `left`: others, which may come back
     recent   refs written by the run that was killed
     cases    by ref: fields in an open case at the last rest, "" for the whole record
     """
@@ -39,6 +41,8 @@ class Judge:
     since: dict[Cell, set[str]] = field(default_factory=dict)
     late: set[str] = field(default_factory=set)
     cases: dict[str, set[str]] = field(default_factory=dict)
+    known: set[str] = field(default_factory=set)
+    left: set[str] = field(default_factory=set)
     recent: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -60,13 +64,16 @@ class Judge:
         for change in news:
             self._happened(change)
         ours = [change for change in news if not change.person]
+        self.known.update(change.ref for change in ours)
         if late:
             self.recent = {change.ref for change in ours}
         return ours
 
     def _said(self, change: Change) -> None:
         if change.op == "DELETE":
-            self.deleted.setdefault(change.ref, set()).add(change.side)
+            self.left.add(change.ref)
+            if change.ref in self.known:
+                self.deleted.setdefault(change.ref, set()).add(change.side)
             self.since.setdefault((change.ref, ""), set()).add(change.side)
         for name, _, new in change.changed():
             cell = (change.ref, name)
@@ -95,7 +102,7 @@ class Judge:
             self.faults.append(f"DUPLICATE {where}: made beside {sorted(alike)}")
         if change.op == "INSERT" and self.deleted.get(change.ref):
             self.faults.append(f"RESURRECTION {where}: a person had deleted it")
-        if change.op == "DELETE" and not self.deleted.get(change.ref):
+        if change.op == "DELETE" and change.ref not in self.left:
             self.faults.append(f"DELETION {where}: no person had deleted it")
         if change.op == "UPDATE" and not any(change.changed()):
             self.faults.append(f"ECHO {where}: written without a change")
@@ -135,6 +142,7 @@ class Judge:
             for name in FIELDS:
                 self._stand(ref, name, {row[name] for row in stands}, "its case")
         elif len(stands) == len(found):
+            self.known.add(ref)
             if self.deleted.get(ref):
                 self.faults.append(f"DELETION {ref}: did not arrive, and no case tells why")
             for name in FIELDS:
@@ -145,7 +153,7 @@ class Judge:
         elif stands:
             self.faults.append(f"UNEQUAL {ref}: only one side has it, and no case tells why")
         else:
-            if not self.deleted.get(ref):
+            if ref not in self.left:
                 self.faults.append(f"DELETION {ref}: it is gone, and nobody deleted it")
             for name in FIELDS:
                 self._stand(ref, name, set(), "the end")

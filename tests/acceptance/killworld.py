@@ -45,9 +45,9 @@ class Variant:
 VARIANTS = (
     Variant("receipts", False, True, "AFTER", version=False),
     Variant("transaction", False, False, "BEFORE", version=False),
-    Variant("business", True, False, "AFTER", version=True),
-    Variant("transaction-pg", False, False, "AFTER", version=True, state="postgresql"),
-    Variant("receipts-pg", False, True, "BEFORE", version=True, state="postgresql"),
+    Variant("business", True, False, "AFTER", version=False),
+    Variant("transaction-pg", False, False, "AFTER", version=False, state="postgresql"),
+    Variant("receipts-pg", False, True, "BEFORE", version=False, state="postgresql"),
 )
 
 _LOG = """

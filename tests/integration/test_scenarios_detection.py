@@ -119,9 +119,7 @@ def test_s05_an_edit_taken_back_is_no_change(world: World) -> None:
 
 def test_s06_only_the_time_of_the_last_edit_moves(world: World) -> None:
     """S6: only `modified` moves: no write, no conflict, and no new agreed value."""
-    stamped = Member(
-        extra={"edited": "TIMESTAMP NULL"}, options={"modified": "edited"}
-    )
+    stamped = Member(extra={"edited": "TIMESTAMP NULL"}, options={"modified": "edited"})
     world.flow({"a": stamped, "b": stamped})
     a = world.add("a", **ANN, edited="2026-01-01 10:00:00")
     world.run()

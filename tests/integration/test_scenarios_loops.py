@@ -54,7 +54,7 @@ def ann_linked(world: World, b: Member = UNIQUE, **options: Any) -> tuple[Any, A
     return keys[0], keys[1]
 
 
-# --- S41: the target moved between plan and write -------------------------------------------------
+# --- S41: the target moved between plan and write ------------------------------------------------
 
 
 def test_s41_an_edit_between_plan_and_write_is_not_overwritten(world: World) -> None:
@@ -96,7 +96,7 @@ def test_s41_a_version_column_notices_any_edit(world: World) -> None:
     assert world.rows("a")[a] == {"email": "ann@x.org", "name": "Anna", "phone": "2"}
 
 
-# --- S43: the effect without its answer ------------------------------------------------------------
+# --- S43: the effect without its answer -----------------------------------------------------------
 
 
 @pytest.mark.parametrize("means", ["unique key", "receipts"])
@@ -160,7 +160,7 @@ def test_s43_an_update_whose_answer_was_lost_is_proven_by_the_next_read(world: W
     assert world.rows("a")[a]["phone"] == "3"
 
 
-# --- S44: it is there already ----------------------------------------------------------------------
+# --- S44: it is there already ---------------------------------------------------------------------
 
 
 def test_s44_a_create_that_meets_a_new_record_links_to_it(world: World) -> None:
@@ -198,7 +198,7 @@ def test_s44_a_create_refused_for_a_stranger_goes_to_a_person(world: World) -> N
     assert len(world.rows("a")) == 2
 
 
-# --- S46, S47: refused records ---------------------------------------------------------------------
+# --- S46, S47: refused records --------------------------------------------------------------------
 
 PICKY = Member(types={"phone": "VARCHAR(200) CHECK (b_phone <> 'bad')"})
 
@@ -251,7 +251,7 @@ def test_s47_a_poison_record_delays_no_other(world: World) -> None:
     assert world.rows("b")[keys[1]]["phone"] == "1"
 
 
-# --- S48: stopped at any point ---------------------------------------------------------------------
+# --- S48: stopped at any point --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -306,7 +306,7 @@ def test_s48_a_system_that_fails_before_the_effect_is_tried_again(world: World) 
     assert world.equal()
 
 
-# --- S49: one owner of a flow ----------------------------------------------------------------------
+# --- S49: one owner of a flow ---------------------------------------------------------------------
 
 
 def test_s49_a_second_process_is_refused_until_the_lease_ends(world: World) -> None:

@@ -56,7 +56,7 @@ class Member:
     """One member and its table.
 
     fields   flow fields it maps, each to a column `<member>_<field>`; None = all of the flow
-    types    SQL types by field or extra column; the default is a text of 200 characters
+    types    SQL types by field; the default is a text of 200 characters
     extra    columns that no field maps, with their SQL types
     key      SQL type of the key column `id`; "" = numbers that the database makes
     maps     what the config says of a field's column beyond its name: {"lens": "words"}, …
@@ -219,7 +219,8 @@ class World:
         for name in fields if member.fields is None else member.fields:
             native = member.maps.get(name, {}).get("native", f"{who}_{name}")
             for column in [native] if isinstance(native, str) else native:
-                parts.append(f"{column} {member.types.get(name, _TEXT)}")
+                if column != "id":  # the key itself
+                    parts.append(f"{column} {member.types.get(name, _TEXT)}")
                 columns[name if isinstance(native, str) else column] = column
         parts += [f"{column} {kind}" for column, kind in member.extra.items()]
         database.run(f"CREATE TABLE {table} ({', '.join(parts)})")
@@ -291,6 +292,7 @@ class World:
         row = {made.columns.get(name, name): value for name, value in values.items()}
         if key is not None:
             row["id"] = key
+        key = row.get("id")
         names, marks = ", ".join(row), ", ".join(f":{name}" for name in row)
         made.database.run(f"INSERT INTO {made.table} ({names}) VALUES ({marks})", **row)
         if key is not None:

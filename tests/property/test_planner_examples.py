@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from law.history import History, Nature, Step
+from law.history import History
+from law.tables import Nature, Step
 from law.worlds import FIELDS, GROUPS, MEMBERS, NOW, RUN, TICK, fold, valid
 
 from syncd.core.model import (
@@ -122,7 +123,7 @@ def test_a_write_that_never_happened_leaves_no_trace(policy: Policy | None) -> N
     history.run(Step("run"))
     assert agreed(history, "name") == wanted
     assert not history.cases
-    assert history.tables["c"]["c1"].fields["name"] == wanted
+    assert history.rows["c"]["c1"].fields["name"] == wanted
 
 
 @pytest.mark.parametrize("versioned", [True, False])
@@ -148,7 +149,7 @@ def test_f29_an_outcome_that_arrives_after_its_link_is_gone_changes_nothing() ->
     history.run(Step("run", news=False))
     history.run(Step("run"))
     history.run(Step("run"))
-    assert len(history.tables["b"]) == 1
+    assert len(history.rows["b"]) == 1
 
 
 def test_edit_wins_revives_also_where_only_a_mere_target_is_left() -> None:
@@ -162,7 +163,7 @@ def test_edit_wins_revives_also_where_only_a_mere_target_is_left() -> None:
     history.delete("b")
     for _ in range(3):
         history.run(Step("run"))
-    whole = all(len(history.tables[m]) == 1 for m in MEMBERS)
+    whole = all(len(history.rows[m]) == 1 for m in MEMBERS)
     assert whole or history.cases or history.entity.state is not EntityState.LIVE
 
 
@@ -179,5 +180,5 @@ def test_s71_unlink_and_ignore_delete_and_create_nothing(
         plan = history.run(Step("run"))
         kinds = {op.kind for op in plan.operations}
         assert not kinds & {OpKind.CREATE, OpKind.DELETE}
-    assert not history.tables["a"]
-    assert history.tables["b"] and history.tables["c"]
+    assert not history.rows["a"]
+    assert history.rows["b"] and history.rows["c"]

@@ -29,7 +29,7 @@ def check(tale: Tale) -> None:
 
 
 @LONG
-@given(st.builds(Tale, flows(modes=False), natures(plain=True), steps(faults=False)))
+@given(st.builds(Tale, flows(modes=False), natures(plain=True), steps(faults=False, persons=True)))
 def test_edits_without_faults(tale: Tale) -> None:
     """I1, I2, I5, S1-S6, S12, S62: everything flows or stands in a case."""
     check(tale)

@@ -63,14 +63,14 @@ def null_taken_for_unread(*question: Any) -> EntityPlan:
 
 def unread_taken_for_deleted(*question: Any) -> EntityPlan:
     """A member that could not be read has lost its records (against I14)."""
-    rules, entity, reads, *rest = question
+    rules, entity, reads, decisions, now, run, tick = question
     gone = {
-        m: Read(ReadStatus.MISSING, tick=r.tick, complete=True)
+        m: Read(ReadStatus.MISSING, tick=tick, complete=True)
         if r.status is ReadStatus.UNREAD and m in entity.links
         else r
         for m, r in reads.items()
     }
-    return plan_entity(rules, entity, gone, *rest)
+    return plan_entity(rules, entity, gone, decisions, now, run, tick)
 
 
 def losers_keep_their_base(*question: Any) -> EntityPlan:

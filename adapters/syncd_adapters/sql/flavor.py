@@ -311,8 +311,11 @@ class Flavor(ABC):
         """Whether the transaction of the token was committed; waits a bounded time for one that
         is still under way. None = cannot be told."""
 
-    def candidates(self, connection: Connection, layout: Layout, token: str) -> list[bytes]:
-        """Rows that the transaction of the token may have inserted."""
+    def candidates(
+        self, connection: Connection, layout: Layout, token: str
+    ) -> list[tuple[bytes, bool]]:
+        """Rows that the transaction of the token may have written, and whether it is sure that
+        nobody has since."""
         return []
 
     def where_equal(self, layout: Layout, names: Sequence[str]) -> str:

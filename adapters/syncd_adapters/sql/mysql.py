@@ -311,12 +311,14 @@ class MySql(MySqlServer):
         """Its rows must tell, read under their locks: those wait for a transaction under way."""
         return False if token is None else None
 
-    def candidates(self, connection: Connection, layout: Layout, token: str) -> list[bytes]:
+    def candidates(
+        self, connection: Connection, layout: Layout, token: str
+    ) -> list[tuple[bytes, bool]]:
         numbers = read_range(token)
         if numbers is None:
             return []
         where = f"{self.quote(layout.key[0])} BETWEEN %s AND %s"
-        return self._raws(connection, layout, where, numbers, lock=True)
+        return [(raw, False) for raw in self._raws(connection, layout, where, numbers, lock=True)]
 
 
 def _decoder(column: Column) -> Callable[[Any], Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -161,7 +161,23 @@ class MySqlServer(Flavor):
         return [(name, TableRef(schema, name), view == "1") for name, view in found]
 
     def declared(self, ref: TableRef) -> dict[str, str]:
-        return {name: kind for name, kind, _, _ in self._columns(ref)}
+        kinds = {name: kind for name, kind, _, _ in self._columns(ref)}
+        return kinds | dict.fromkeys(self._json(ref, kinds), "json")
+
+    def _json(self, ref: TableRef, kinds: Mapping[str, str]) -> list[str]:
+        """MariaDB's JSON columns: there it is another word for longtext, with a check."""
+        checks = {f"json_valid({self.quote(n)})": n for n, k in kinds.items() if k == "longtext"}
+        if not checks:
+            return []
+        sql = (
+            "SELECT check_clause FROM information_schema.check_constraints "
+            "WHERE constraint_schema = %s AND table_name = %s"
+        )
+        with self.session(f"looking at {ref.name}") as connection:
+            if "MariaDB" not in connection.get_server_info():
+                return []
+            found = self.rows(connection, sql, (self._schema(ref), ref.name))
+        return [checks[clause] for (clause,) in found if clause in checks]
 
     def _columns(self, ref: TableRef) -> list[tuple[Any, ...]]:
         sql = (
@@ -173,6 +189,8 @@ class MySqlServer(Flavor):
 
     def refine(self, column: Column) -> Column:
         kind = column.type.lower()
+        if kind == "json":
+            return replace(column, family="json")
         if kind.startswith(("tinyint(1)", "bit(1)")):
             return replace(column, family="boolean")
         if re.match(r"\w*blob", kind):

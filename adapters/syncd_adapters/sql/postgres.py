@@ -208,16 +208,21 @@ class Postgres(PostgresReader):
                 return None
             self.context.seams.sleep(0.1)
 
-    def candidates(self, connection: Connection, layout: Layout, token: str) -> list[bytes]:
+    def candidates(
+        self, connection: Connection, layout: Layout, token: str
+    ) -> list[tuple[bytes, bool]]:
         # Rows carry the id of their savepoint, which lies between the transaction's own and the
         # highest given when the token was made.
         first, last = (int(n) % 2**32 for n in token.split(":")[1].split("-"))
         joined = "AND" if first <= last else "OR"  # ids wrap around
-        where = f"(xmin::text::bigint >= {first} {joined} xmin::text::bigint <= {last})"
+        ours = f"(xmin::text::bigint >= {first} {joined} xmin::text::bigint <= {last})"
+        found = [(raw, True) for raw in self.select_raws(connection, layout, ours, ())]
         numbers = read_range(token)
         if numbers is not None:  # also those somebody has edited since
-            where += f" OR {self.quote(layout.key[0])} BETWEEN {numbers[0]} AND {numbers[1]}"
-        return self.select_raws(connection, layout, where, ())
+            where = f"{self.quote(layout.key[0])} BETWEEN {numbers[0]} AND {numbers[1]}"
+            edited = self.select_raws(connection, layout, f"{where} AND NOT {ours}", ())
+            found += [(raw, False) for raw in edited]
+        return found
 
 
 def _field(text: str | None) -> str:

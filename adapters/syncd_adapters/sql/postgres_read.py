@@ -61,12 +61,11 @@ class PostgresReader(PostgresServer):
         """The lines of a COPY in blocks, without their ends. Leaving early cancels it."""
         with connection.cursor() as cursor, cursor.copy(f"COPY ({select}) TO STDOUT", ()):
             more = True
-            while more:
-                lines = connection.wait(_read_block(connection.pgconn))
-                more = len(lines) == BLOCK  # a COPY that ended must not be asked again
-                if lines:
-                    raws = b"".join(lines).split(b"\n")
-                    raws.pop()
+            while more:  # a COPY that has ended must not be asked again
+                lines, more = connection.wait(_read_block(connection.pgconn))
+                raws = b"".join(lines).split(b"\n")
+                raws.pop()
+                if raws:
                     yield raws
 
     def _lines(self, connection: Connection, select: str) -> list[bytes]:
@@ -83,10 +82,13 @@ class PostgresReader(PostgresServer):
     def _block_keys(self, layout: Layout) -> Callable[[list[bytes]], list[str]]:
         maker = self.row_maker(layout)
 
-        def one_by_one(raws: list[bytes]) -> list[str]:
-            return [maker.key(raw) for raw in raws]
+        count = len(layout.key)
 
-        if len(layout.key) > 1:
+        def one_by_one(raws: list[bytes]) -> list[str]:
+            firsts = (b"\t".join(raw.split(b"\t", count)[:count]) for raw in raws)
+            return [codec.encode(maker.parts(split_line(first))) for first in firsts]
+
+        if count > 1:
             return one_by_one
         encode = codec.encode_ints if layout.kinds == ("int",) else codec.encode_texts
 
@@ -154,25 +156,27 @@ class PostgresReader(PostgresServer):
         return to_text(value, column) or ""
 
 
-def _read_block(pgconn: PGconn) -> Generator[Wait, Ready, list[memoryview]]:
-    """A block of lines of the COPY under way, fewer at its end, for `connection.wait`.
+def _read_block(pgconn: PGconn) -> Generator[Wait, Ready, tuple[list[bytes], bool]]:
+    """(up to a block of lines of the COPY under way, whether more may come), for
+    `connection.wait`.
 
-    psycopg's own iteration crosses five frames a line, which cost more than the reading itself.
+    psycopg's own iteration crosses five frames a line, which cost more than the reading itself;
+    and as bytes, unlike views, the lines are nothing for the garbage collector to look at.
     """
-    lines: list[memoryview] = []
+    lines: list[bytes] = []
     get = pgconn.get_copy_data
     while len(lines) < BLOCK:
         size, line = get(1)
         if size > 0:
-            lines.append(line)
+            lines.append(line.tobytes())
         elif size == 0:  # nothing has arrived yet
             while not (yield Wait.R):
                 continue
             pgconn.consume_input()
         else:
             _finish(pgconn)
-            break
-    return lines
+            return lines, False
+    return lines, True
 
 
 def _finish(pgconn: PGconn) -> None:

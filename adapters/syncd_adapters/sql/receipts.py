@@ -11,10 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
+from syncd.adapter import Outcome, Row, Status, Write
+from syncd.core.keys import decode
+from syncd.core.model import OpKind
 from syncd.errors import AccessDenied, SyncdError
 from syncd_adapters.sql.faults import FaultKind
 from syncd_adapters.sql.flavor import Connection, Flavor, chunks
-from syncd_adapters.sql.layout import TableRef
+from syncd_adapters.sql.layout import Layout, RowMaker, TableRef
+from syncd_adapters.sql.sameness import holds, unproven
 
 VOID = "void"
 _KEPT_DAYS = 90
@@ -137,3 +141,24 @@ class Receipts:
                 rows = [(advance_to,)]
             self._flavor.commit(connection)
             return int(rows[0][0])
+
+
+def receipt_outcome(
+    flavor: Flavor,
+    connection: Connection,
+    layout: Layout,
+    maker: RowMaker,
+    write: Write,
+    receipt: Receipt,
+) -> Outcome:
+    """What a receipt says of its operation; the row as it is now where it still is what was
+    written, without its version, which may be of a later edit."""
+    if receipt.effect == VOID:
+        return Outcome(write.op_id, Status.STALE, write.key, error="voided: it never happened")
+    key = receipt.key or write.key
+    after: Row | None = None
+    if key and write.kind is not OpKind.DELETE:
+        raws = flavor.fetch(connection, layout, [decode(key)], lock=False)
+        found = next((row for row in map(maker.row, raws) if row.key == key), None)
+        after = unproven(found) if found is not None and holds(layout, write, found) else None
+    return Outcome(write.op_id, Status.APPLIED, key, after=after)

@@ -8,20 +8,17 @@ what it did. A token is durable before COMMIT is sent; a write without one was n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, time
-from decimal import Decimal, InvalidOperation
-from typing import Any
 
-from syncd.adapter import Column, Native, Outcome, Row, Status, Write
+from syncd.adapter import Outcome, Row, Status, Write
 from syncd.core.model import OpKind
 from syncd_adapters.sql.existing import find_existing
 from syncd_adapters.sql.faults import FaultKind, Refused
 from syncd_adapters.sql.flavor import Connection, Flavor
 from syncd_adapters.sql.keyparts import key_part
 from syncd_adapters.sql.layout import Layout
-from syncd_adapters.sql.receipts import VOID, Receipt, Receipts
-from syncd_adapters.sql.tokens import made_count
-from syncd_adapters.sql.writing import receipt_outcome
+from syncd_adapters.sql.receipts import VOID, Receipt, Receipts, receipt_outcome
+from syncd_adapters.sql.sameness import holds, unproven
+from syncd_adapters.sql.tokens import made_count, read_promises, read_range
 
 NEVER = "it never happened"
 UNTOLD = "it cannot be told whether it happened"
@@ -39,6 +36,7 @@ def settle(
     doing = f"settling writes to {layout.schema.name}"
     if receipts is not None and receipts.there():
         return _by_receipt(flavor, layout, receipts, writes, doing)
+    token, whole, ordered = read_promises(token)
     with flavor.session(doing) as connection:
         flavor.begin_read(connection)
         ended = flavor.ended(connection, token)
@@ -48,6 +46,7 @@ def settle(
     with flavor.session(doing) as connection:
         flavor.begin_write(connection)  # on SQLite: nobody else is writing from here on
         asker = _Asker(flavor, connection, layout, token, ended)
+        asker.whole, asker.ordered = whole, whole and ordered
         outcomes = asker.outcomes(writes)
         flavor.rollback(connection)
     return outcomes
@@ -95,7 +94,11 @@ def _void(flavor: Flavor, receipts: Receipts, op_id: str, doing: str) -> Receipt
 
 
 class _Asker:
-    """Reads rows under lock and tells what the transaction did."""
+    """Reads rows under lock and tells what the transaction did. A row is proof while nobody but
+    that transaction has written it; one edited since only tells that the write was there."""
+
+    whole = False
+    ordered = False
 
     def __init__(
         self,
@@ -110,9 +113,16 @@ class _Asker:
         self._layout = layout
         self._ended = ended
         self._maker = flavor.row_maker(layout)
-        raws = [] if token is None else flavor.candidates(connection, layout, token)
-        self._ours = {row.key: row for row in map(self._maker.row, raws)}
+        self._ours: dict[str, Row] = {}
+        self._untouched: set[str] = set()
+        if token is not None:
+            for raw, untouched in flavor.candidates(connection, layout, token):
+                row = self._maker.row(raw)
+                self._ours[row.key] = row
+                if untouched:
+                    self._untouched.add(row.key)
         self._made = made_count(token)
+        self._range = None if token is None else read_range(token)
 
     def outcomes(self, writes: Sequence[Write]) -> list[Outcome]:
         done: dict[str, Outcome] = {}
@@ -141,8 +151,10 @@ class _Asker:
         if write.kind is OpKind.DELETE:
             status = Status.APPLIED if row is None else Status.STALE
             return Outcome(write.op_id, status, write.key)
-        if row is not None and (self._holds(write, row) or write.key in self._ours):
-            return Outcome(write.op_id, Status.APPLIED, write.key, after=row)
+        if row is not None and (holds(self._layout, write, row) or write.key in self._untouched):
+            return self._done(write, row)
+        if self.whole and self._ended is True:
+            return Outcome(write.op_id, Status.APPLIED, write.key)
         if row is None or self._ended is False:
             return Outcome(write.op_id, Status.STALE, write.key, error=NEVER)
         return Outcome(write.op_id, Status.UNKNOWN, write.key, error=UNTOLD)
@@ -160,29 +172,56 @@ class _Asker:
             parts = self._layout.parts(write.key) if write.key else ()
         key = self._layout.encode(parts)
         row = self._row(key)
-        if row is None:
-            return Outcome(write.op_id, Status.STALE, key, error=NEVER)
-        known = key in self._ours or self._holds(write, row)
-        return Outcome(write.op_id, Status.APPLIED, key, after=row if known else None)
+        if row is not None:
+            return self._done(write, row)
+        if self.whole and self._ended is True:  # and deleted since
+            return Outcome(write.op_id, Status.APPLIED, key)
+        return Outcome(write.op_id, Status.STALE, key, error=NEVER)
+
+    def _done(self, write: Write, row: Row) -> Outcome:
+        """It happened; the row is proof of it or has been edited since."""
+        after = None
+        if row.key in self._untouched:
+            after = row
+        elif holds(self._layout, write, row):
+            after = unproven(row)
+        return Outcome(write.op_id, Status.APPLIED, row.key, after=after)
+
+    def _in_order(self, writes: Sequence[Write]) -> dict[str, Outcome]:
+        """The batch was committed as a whole, and the keys made follow its operations: nothing
+        that happened to the rows since can blur which is which."""
+        if not (self.ordered and self._ended is True and self._range and writes):
+            return {}
+        first, last = self._range
+        if not len(writes) == self._made == last - first + 1:
+            return {}
+        done: dict[str, Outcome] = {}
+        for number, write in enumerate(writes, first):
+            key = self._layout.encode((number,))
+            row = self._ours.get(key)
+            gone = Outcome(write.op_id, Status.APPLIED, key)
+            done[write.op_id] = gone if row is None else self._done(write, row)
+        return done
 
     def _made_keys(self, writes: Sequence[Write]) -> dict[str, Outcome]:
         """Creates whose key the database made: among the rows of the transaction, by values."""
+        done = self._in_order(writes)
+        if done:
+            return done
         free = dict(self._ours)
-        done: dict[str, Outcome] = {}
         for write in writes:
             if self._ended is False:
                 done[write.op_id] = Outcome(write.op_id, Status.STALE, error=NEVER)
                 continue
-            row = next((row for row in free.values() if self._holds(write, row)), None)
+            row = next((row for row in free.values() if holds(self._layout, write, row)), None)
             if row is not None:
                 del free[row.key]
-                done[write.op_id] = Outcome(write.op_id, Status.APPLIED, row.key, after=row)
+                done[write.op_id] = self._done(write, row)
         left = [write for write in writes if write.op_id not in done]
         for write in left:
             key = find_existing(self._flavor, self._connection, self._layout, write.values)
             if key is not None and key in free:
-                row = free.pop(key)
-                done[write.op_id] = Outcome(write.op_id, Status.APPLIED, key, after=row)
+                done[write.op_id] = self._done(write, free.pop(key))
             elif not self._flavor.settles and self._named(write):
                 # nothing but the unique columns to go by
                 status = Status.STALE if key is None else Status.APPLIED
@@ -190,7 +229,7 @@ class _Asker:
         left = [write for write in left if write.op_id not in done]
         if len(left) == 1 and len(free) == 1 and self._ended is True:
             (row,) = free.values()
-            done[left[0].op_id] = Outcome(left[0].op_id, Status.APPLIED, row.key, after=row)
+            done[left[0].op_id] = self._done(left[0], row)
             left = []
         none_left = self._made is not None and len(self._ours) - len(free) == self._made
         nothing = self._made is not None and not self._ours
@@ -207,47 +246,3 @@ class _Asker:
             all(write.values.get(name) is not None for name in columns)
             for columns in self._layout.schema.unique
         )
-
-    def _holds(self, write: Write, row: Row) -> bool:
-        """Whether the row has every value sent, as its columns hold them."""
-        columns = self._layout.schema.columns
-        return all(
-            same(sent, row.values[name], columns[name])
-            for name, sent in write.values.items()
-            if name in row.values and name not in self._layout.key
-        )
-
-
-def same(sent: Native, read: Native, column: Column) -> bool:
-    """Whether what was read is what was sent, put into the column."""
-    if sent is None or read is None:
-        return sent is None and read is None
-    if column.family in ("integer", "decimal", "float", "boolean"):
-        try:
-            return _number(sent) == _number(read)
-        except (InvalidOperation, ValueError):
-            return str(sent) == str(read)
-    if column.family == "datetime":
-        return bool(_moment(sent) == _moment(read))
-    return bool(_plain(sent) == _plain(read))
-
-
-def _number(value: Any) -> Decimal:
-    return Decimal(int(value)) if isinstance(value, bool) else Decimal(str(value))
-
-
-def _moment(value: Any) -> Any:
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            return value
-    if isinstance(value, datetime):
-        return value.timestamp() if value.tzinfo is not None else value.isoformat()
-    return value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime | date | time):
-        return value.isoformat()
-    return value if isinstance(value, dict | list | bytes) else str(value)

@@ -338,12 +338,14 @@ class Sqlite(Flavor):
         token was committed its rows must tell."""
         return False if token is None else None
 
-    def candidates(self, connection: Connection, layout: Layout, token: str) -> list[bytes]:
+    def candidates(
+        self, connection: Connection, layout: Layout, token: str
+    ) -> list[tuple[bytes, bool]]:
         numbers = read_range(token)
         if numbers is None:
             return []
         where = f"{self.quote(layout.key[0])} BETWEEN ? AND ?"
-        return self.select_raws(connection, layout, where, numbers)
+        return [(raw, False) for raw in self.select_raws(connection, layout, where, numbers)]
 
 
 def _decoder(column: Column) -> Callable[[Any], Any]:

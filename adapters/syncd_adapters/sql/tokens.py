@@ -1,10 +1,16 @@
-"""Tokens: `<database>:<transaction>[:first:last:count]`, the tail for keys the database made."""
+"""Tokens: `<database>:<transaction>[:first:last:count][!][=]`.
+
+The numbers are of keys the database made. `!` says that every operation of the batch is done once
+the transaction is committed; `=` that the keys made follow each other as the operations do.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from syncd_adapters.sql.layout import Parts
+
+_WHOLE, _ORDERED = "!", "="
 
 
 def made_range(made: Sequence[Parts]) -> str:
@@ -13,6 +19,18 @@ def made_range(made: Sequence[Parts]) -> str:
     if not numbers or len(numbers) != len(made):
         return ""
     return f":{min(numbers)}:{max(numbers)}:{len(numbers)}"
+
+
+def promising(token: str, *, whole: bool, ordered: bool) -> str:
+    return token + _WHOLE * whole + _ORDERED * ordered
+
+
+def read_promises(token: str | None) -> tuple[str | None, bool, bool]:
+    """(the token as the database made it, every operation is done, keys are in their order)"""
+    if token is None:
+        return None, False, False
+    bare = token.rstrip(_WHOLE + _ORDERED)
+    return bare, _WHOLE in token, _ORDERED in token
 
 
 def read_range(token: str) -> tuple[int, int] | None:

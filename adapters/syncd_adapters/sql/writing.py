@@ -19,7 +19,8 @@ from syncd_adapters.sql.faults import Fault, FaultKind, Refused, Uncorrelated, t
 from syncd_adapters.sql.flavor import Connection, Flavor
 from syncd_adapters.sql.keyparts import key_part
 from syncd_adapters.sql.layout import Layout, Parts, RowMaker
-from syncd_adapters.sql.receipts import VOID, Receipt, Receipts
+from syncd_adapters.sql.receipts import Receipt, Receipts, receipt_outcome
+from syncd_adapters.sql.tokens import promising
 
 _TRIES = 4
 GONE = "the record is not there any more"
@@ -116,7 +117,7 @@ class Writer:
                 return batch.outcomes
             name = self._guard(lambda: flavor.token(connection, batch.made))
             if name is not None:
-                token(name)
+                token(_promising(name, batch))
             return self._commit(connection, batch.outcomes)
 
     def _guard(self, step: Callable[[], Any]) -> Any:
@@ -394,6 +395,15 @@ class Writer:
         )
 
 
+def _promising(token: str, batch: Batch) -> str:
+    done = [batch.outcomes[item.write.op_id] for item in batch.items]
+    whole = all(outcome.status is Status.APPLIED for outcome in done)
+    keys = [codec.decode(o.key) if o.key else () for o in done] if whole and batch.made else []
+    first = keys[0][0] if keys and len(keys[0]) == 1 else None
+    ordered = isinstance(first, int) and keys == [(first + n,) for n in range(len(keys))]
+    return promising(token, whole=whole, ordered=ordered)
+
+
 def by_columns(items: list[Item]) -> list[list[Item]]:
     """Items that write the same columns together, in the order of their first."""
     groups: dict[tuple[str, ...], list[Item]] = {}
@@ -401,22 +411,3 @@ def by_columns(items: list[Item]) -> list[list[Item]]:
         item.values = dict(sorted(item.values.items()))
         groups.setdefault(tuple(item.values), []).append(item)
     return list(groups.values())
-
-
-def receipt_outcome(
-    flavor: Flavor,
-    connection: Connection,
-    layout: Layout,
-    maker: RowMaker,
-    write: Write,
-    receipt: Receipt,
-) -> Outcome:
-    """What a receipt says of its operation, with the row as it is now."""
-    if receipt.effect == VOID:
-        return Outcome(write.op_id, Status.STALE, write.key, error="voided: it never happened")
-    key = receipt.key or write.key
-    after: Row | None = None
-    if key and write.kind is not OpKind.DELETE:
-        raws = flavor.fetch(connection, layout, [codec.decode(key)], lock=False)
-        after = next((row for row in map(maker.row, raws) if row.key == key), None)
-    return Outcome(write.op_id, Status.APPLIED, key, after=after)

@@ -1,25 +1,28 @@
 """One entity's life among three simulated members, driven as the engine drives it.
 
-record → apply → settle, with users editing and deleting at any time, members missing for a run,
-writes refused, overtaken or unanswered, answers lost, members that truncate or prove nothing.
-Every edit writes a value of its own (`007-city`), so a value says which edit it came from, also
-after truncation to three characters.
+record → apply → settle, with users editing, deleting and entering things at any time, persons
+deciding cases (also stale ones), members missing for a run, writes refused, overtaken or
+unanswered, answers lost, reads that lag or lack fields, members that truncate or prove nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
-from law.worlds import FIELDS, MEMBERS
+from law.tables import Edit, Nature, Stand, Step, Tables, mark
+from law.worlds import MEMBERS
 from syncd.core.model import (
+    UNSET,
     Case,
+    CaseKind,
+    Choice,
+    Decision,
     Entity,
     EntityPlan,
     EntityState,
-    Fields,
     Link,
     LinkState,
     Note,
@@ -27,154 +30,81 @@ from syncd.core.model import (
     OpKind,
     Read,
     ReadStatus,
-    Record,
     Value,
 )
 from syncd.core.rules import FlowRules
 from syncd.core.settle import Settled, settled
 
 Planner = Callable[..., EntityPlan]
-START = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
-SHORT = 3  # what a truncating member keeps
 
 
-@dataclass(frozen=True, slots=True)
-class Nature:
-    """versioned: a version token; timed: a modified time; short: truncates texts;
-    proves: the answer to a write holds the record as it stands then."""
-
-    versioned: bool = True
-    timed: bool = True
-    short: bool = False
-    proves: bool = True
-
-
-@dataclass
-class Stand:
-    """A record in a member's table."""
-
-    key: str
-    fields: dict[str, Value]
-    version: int
-    modified: str
-
-
-@dataclass
-class Edit:
-    """A person's change of one field.
-
-    saw      the value it replaced
-    filled   a blank at first sight, which is filled and no edit (law 9)
-    """
-
-    member: str
-    name: str
-    value: Value
-    saw: Value
-    filled: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing that happens. what: edit, delete, run.
-
-    For a run: `away` members cannot be read, `late` ones answer with what they held when the
-    last run began, `fate` is what becomes of a write by member, `race` are edits of users
-    between the read and the write, `news` says whether unknown outcomes are cleared up first.
-    """
-
-    what: str
-    member: str = ""
-    name: str = ""
-    blank: bool = False
-    away: frozenset[str] = frozenset()
-    late: frozenset[str] = frozenset()
-    fate: Mapping[str, str] = field(default_factory=dict)
-    race: tuple[tuple[str, str], ...] = ()
-    news: bool = True
-
-
-class History:
+class History(Tables):
     """The world of one entity. `planner` may be a wrong one."""
 
     def __init__(
         self, rules: FlowRules, natures: Mapping[str, Nature], planner: Planner, begin: str
     ) -> None:
-        self.rules, self.natures, self.planner = rules, natures, planner
-        self.tables: dict[str, dict[str, Stand]] = {m: {} for m in MEMBERS}
-        self.past: dict[str, tuple[int, dict[str, Stand]]] = {}
-        self.now, self.tick, self.run_id, self.count = START, 10, 0, 0
-        self.edits: list[Edit] = []
-        self.deleted: list[str] = []
+        super().__init__(rules, natures, begin)
+        self.planner = planner
+        self.past: dict[str, tuple[int, datetime, dict[str, Stand]]] = {}
+        self.tick, self.run_id = 10, 0
+        self.entity = Entity(0)
         self.notes: list[Note] = []
         self.cases: tuple[Case, ...] = ()
+        self.decisions: list[Decision] = []
+        self.said: list[Decision] = []
         self.lost_answers: list[tuple[Operation, bool]] = []
-        self.log: list[str] = []
         self.broken: list[str] = []
-        self.entity = Entity(0)
-        values: dict[str, Value] = {f: self.fresh(f) for f in FIELDS}
-        for member in begin:
-            self.put(member, f"{member}1", values)
 
-    # what users do
+    def noticed(self, edit: Edit) -> Edit:
+        link = self.entity.links.get(edit.member)
+        base = link.bases.get(edit.name) if link is not None else None
+        if base is None:
+            return replace(edit, filled=not edit.value)
+        back = base.sent is UNSET and mark(base.value) == mark(edit.value)
+        return replace(edit, undone=back)
 
-    def fresh(self, name: str) -> Value:
-        self.count += 1
-        return ["p"] if name == "tags" else f"{self.count:03d}-{name}"
+    # what persons do
 
-    def put(self, member: str, key: str, values: Fields) -> None:
-        own = {f: v for f, v in values.items() if f in self.rules.members[member].reads}
-        stand = self.tables[member].get(key)
-        old = dict.fromkeys(self.rules.members[member].reads) if stand is None else stand.fields
-        if self.natures[member].short:
-            own = {f: v[:SHORT] if isinstance(v, str) else v for f, v in own.items()}
-        self.count += 1
-        self.now += timedelta(seconds=1)
-        self.tables[member][key] = Stand(
-            key, {**old, **own}, self.count, self.now.isoformat().replace("+00:00", "Z")
-        )
+    def decide(self, step: Step) -> None:
+        """Of the cases that the last run left open; by the next run they may be others."""
+        if not self.cases:
+            return
+        case = self.cases[step.pick % len(self.cases)]
+        number = len(self.said) + 1
+        choice = Choice(step.choice)
+        source, values = None, {}
+        if case.kind in (CaseKind.DELETE, CaseKind.REAPPEARED):
+            choice = choice if choice not in (Choice.TAKE, Choice.VALUE) else Choice.KEEP
+        elif choice is Choice.VALUE:
+            values = {name: self.typed(name, step.blank) for name in case.fields}
+        else:
+            choice = Choice.TAKE
+            source = case.candidates[step.pick % len(case.candidates)].source
+        made = Decision(number, case.digest, choice, "jo", source, values)
+        self.decisions.append(made)
+        self.said.append(made)
+        self.log.append(f"decided: {case.kind} {case.fields} {choice} {source} {values}")
 
-    def edit(self, member: str, name: str, blank: bool = False) -> None:
-        for stand in list(self.tables[member].values()):
-            if name not in stand.fields or name == "tags":
-                continue
-            value = None if blank else self.fresh(name)
-            if value == stand.fields[name]:
-                continue
-            saw = stand.fields[name]
-            self.put(member, stand.key, {name: value})
-            stood = self.tables[member][stand.key].fields[name]
-            link = self.entity.links.get(member)
-            first = link is None or name not in link.bases
-            self.edits.append(Edit(member, name, stood, saw, filled=value is None and first))
-            self.log.append(f"user edits {member}.{name} = {stood!r}")
-
-    def delete(self, member: str) -> None:
-        if self.tables[member]:
-            self.tables[member].clear()
-            self.deleted.append(member)
-            self.log.append(f"user deletes at {member}")
+    def typed(self, name: str, blank: bool) -> Value:
+        if name == "tags":
+            return self.altered([], False)
+        return None if blank else self.fresh(name)
 
     # one run
-
-    def record(self, member: str, stand: Stand) -> Record:
-        nature = self.natures[member]
-        return Record(
-            stand.key,
-            dict(stand.fields),
-            version=str(stand.version) if nature.versioned else None,
-            modified=stand.modified if nature.timed else None,
-            row_hash=stand.version,
-        )
 
     def reads(self, step: Step) -> dict[str, Read]:
         self.tick += 1
         begun, found = self.tick, {}
         for member in MEMBERS:
-            tick, table = begun, self.tables[member]
+            tick, table = begun, self.rows[member]
             if member in step.late and member in self.past:
-                tick, table = self.past[member]
+                tick, since, table = self.past[member]
+                lag = self.natures[member].lag
+                if lag and self.now - since <= timedelta(seconds=lag):
+                    tick = begun  # begun just now, and still it shows what stood before
             link = self.entity.links.get(member)
+            without = step.bare.get(member, frozenset())
             if member in step.away:
                 found[member] = Read(ReadStatus.UNREAD)
             elif link is None:
@@ -182,13 +112,13 @@ class History:
             elif link.key not in table:
                 found[member] = Read(ReadStatus.MISSING, tick=tick, complete=True)
             else:
-                record = self.record(member, table[link.key])
+                record = self.record(member, table[link.key], without)
                 known = tick == begun and link.row_hash is not None
                 if known and link.row_hash == record.row_hash:
                     found[member] = Read(ReadStatus.SAME, tick=tick, complete=True)
                 else:
                     found[member] = Read(ReadStatus.SEEN, record, tick=tick, complete=True)
-        self.past = {m: (begun, dict(t)) for m, t in self.tables.items()}
+        self.past = {m: (begun, self.now, dict(t)) for m, t in self.rows.items()}
         return found
 
     def first_read(self, member: str, table: Mapping[str, Stand], tick: int) -> Read:
@@ -209,15 +139,21 @@ class History:
         reads = self.reads(step)
         asked = self.entity
         self.tick += 1
-        args = (self.now, self.run_id, self.tick)
-        plan = self.planner(self.rules, asked, reads, (), *args)
+        args = (tuple(self.decisions), self.now, self.run_id, self.tick)
+        plan = self.planner(self.rules, asked, reads, *args)
         self.log.append(
             f"run {self.run_id} sends {[(o.kind.value, o.member) for o in plan.operations]}"
+            f" open {[(str(c.kind), c.fields) for c in plan.cases]}"
         )
         self.watch(asked, reads, plan, args)
         self.entity = replace(plan.entity, id=1)
         self.cases = plan.cases
         self.notes += plan.notes
+        for made in self.decisions:
+            if made.id in plan.used:
+                self.edits += [Edit("", f, v, None) for f, v in made.values.items() if f != "tags"]
+        closed = (*plan.used, *plan.voided)
+        self.decisions = [made for made in self.decisions if made.id not in closed]
         for member, name in step.race:
             self.edit(member, name)
         for op in plan.operations:
@@ -225,13 +161,13 @@ class History:
         return plan
 
     def watch(
-        self, asked: Entity, reads: Mapping[str, Read], plan: EntityPlan, args: tuple[Any, ...]
+        self, asked: Entity, reads: Mapping[str, Read], plan: EntityPlan, args: Sequence[Any]
     ) -> None:
         """A hook for judges: called with every question and answer."""
 
     def apply(self, op: Operation, fate: str) -> None:
         """What the member does with one write and what comes back of it."""
-        table = self.tables[op.member]
+        table = self.rows[op.member]
         holds = op.kind is OpKind.CREATE or (
             op.key in table and all(table[op.key].fields.get(f) == v for f, v in op.expect.items())
         )
@@ -249,7 +185,7 @@ class History:
         return self.answer(op, "applied", key)
 
     def effect(self, op: Operation) -> str:
-        table = self.tables[op.member]
+        table = self.rows[op.member]
         if op.kind is OpKind.CREATE:
             if table:
                 self.broken.append(f"I4: a second record is created at {op.member}")
@@ -267,7 +203,7 @@ class History:
 
     def answer(self, op: Operation, status: str, key: str | None) -> None:
         record = None
-        stand = self.tables[op.member].get(key) if key is not None else None
+        stand = self.rows[op.member].get(key) if key is not None else None
         if stand is not None and self.natures[op.member].proves:
             record = self.record(op.member, stand)
         self.tick += 1

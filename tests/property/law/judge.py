@@ -1,4 +1,4 @@
-"""The invariants, checked on a history: while it runs, and after it has come to rest."""
+"""The invariants, checked on a history while it runs; `rest` has those of its end."""
 
 from __future__ import annotations
 
@@ -7,32 +7,23 @@ from typing import Any
 
 from law import show
 from law.compare import disagreements, general
-from law.history import Edit, History, Nature, Planner, Step
+from law.history import History, Planner
+from law.rest import at_rest
+from law.tables import Nature, Step, mark
 from law.worlds import MEMBERS, World
 from syncd.core.model import (
-    CaseKind,
+    Choice,
+    Decision,
     Entity,
     EntityPlan,
     EntityState,
     LinkState,
-    NoteKind,
+    Operation,
+    OpKind,
     Read,
     ReadStatus,
-    Value,
 )
 from syncd.core.rules import DeleteConflict, FlowRules
-
-# What keeps a value that did not win. DEGRADED: law 5 takes the same form read twice on an
-# unproven base for the member's own; an edit made just then stays there, shown as that.
-TELLING = (NoteKind.LOST, NoteKind.DRIFT, NoteKind.DEGRADED)
-QUIET_RUNS = 6  # never needed so many: a run to write, two to know an unproven form, see `bound`
-
-
-def mark(value: Value) -> Any:
-    """What tells edits apart, also truncated or folded."""
-    return (
-        value[:3] if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
-    )
 
 
 class Judged(History):
@@ -47,19 +38,20 @@ class Judged(History):
         super().__init__(rules, natures, planner, begin)
 
     def watch(
-        self, asked: Entity, reads: Mapping[str, Read], plan: EntityPlan, args: tuple[Any, ...]
+        self, asked: Entity, reads: Mapping[str, Read], plan: EntityPlan, args: Sequence[Any]
     ) -> None:
-        world = World(self.rules, asked, reads)
+        decisions: tuple[Decision, ...] = args[0]
+        world = World(self.rules, asked, reads, args[1])
         self.broken += general(world, plan)
         self.broken += self.order(world, plan, args)
-        self.broken += self.echo(asked, plan)
-        decided = asked.state in (EntityState.DELETING, EntityState.GONE)
-        if decided and self.rules.delete_conflict is DeleteConflict.DELETE_WINS:
-            effects = [o.kind for o in plan.operations if o.kind not in ("delete", "archive")]
-            if effects:
-                self.broken.append(f"I3: {effects} after the deletion was decided")
-        if self.strict and modelled(world):
+        if not plan.used:
+            self.broken += self.echo(asked, plan)
+        self.broken += self.obeyed(asked, reads, plan, args)
+        self.broken += self.deletions(asked, plan)
+        if self.strict and not plan.used and modelled(world):
             self.broken += disagreements(world, plan)
+        if len(plan.used) + len(plan.voided) > len(decisions):
+            self.broken.append("a decision is both used and void")
 
     def echo(self, asked: Entity, plan: EntityPlan) -> list[str]:
         """I5: every value is given once, so one that was replaced comes back only as an echo.
@@ -77,7 +69,7 @@ class Judged(History):
                 old.add(mark(before.value))
         return found
 
-    def order(self, world: World, plan: EntityPlan, args: tuple[Any, ...]) -> list[str]:
+    def order(self, world: World, plan: EntityPlan, args: Sequence[Any]) -> list[str]:
         """Law 8: the order in which members, fields and links come changes nothing."""
         turned = Entity(
             world.entity.id,
@@ -87,11 +79,12 @@ class Judged(History):
             world.entity.gone,
             back(world.entity.unsettled),
         )
-        other = self.planner(self.rules, turned, back(world.reads), (), *args)
+        other = self.planner(self.rules, turned, back(world.reads), *args)
         same = (
             plan.entity == other.entity
             and named(plan) == named(other)
             and {c.digest for c in plan.cases} == {c.digest for c in other.cases}
+            and (set(plan.used), set(plan.voided)) == (set(other.used), set(other.voided))
         )
         return (
             []
@@ -99,96 +92,66 @@ class Judged(History):
             else [f"law 8: another order, another plan:\n{show.plan(plan)}\n{show.plan(other)}"]
         )
 
-    def settle_down(self) -> None:
-        """Faults and edits are over (I1, I5, S62)."""
-        for _ in range(self.bound()):
-            self.run(Step("run"))
-        plan = self.run(Step("run"))
-        if plan.operations or plan.changed:
-            self.broken.append(
-                f"I1: not at rest after {self.bound()} runs: changed={plan.changed},"
-                f" {plan.operations}"
-            )
-        self.in_step()
-        self.no_lost_update()
-
-    def bound(self) -> int:
-        return 2 if all(nature.proves for nature in self.natures.values()) else QUIET_RUNS
-
-    def in_step(self) -> None:
-        """I1: nothing is pending but for what an open case explains."""
-        if self.entity.state is not EntityState.LIVE:
-            return
-        shut = {f for case in self.cases for f in case.fields}
-        whole = any(c.kind in (CaseKind.DELETE, CaseKind.REAPPEARED) for c in self.cases)
-        for member, link in self.live.items():
-            for name, base in link.bases.items():
-                target = member in self.rules.targets(name)
-                agreed = self.entity.agreed.get(name)
-                if not target or agreed is None or name in shut or whole:
-                    continue
-                if base.seq < agreed.seq:
-                    self.broken.append(f"I1: {member}.{name} stays behind: {base} {agreed}")
-                stands = self.tables[member][link.key].fields[name]
-                if mark(stands) != mark(agreed.value) and not self.kept(name, stands):
-                    self.broken.append(f"I1: {member}.{name} holds {stands!r}, agreed {agreed}")
-
-    def kept(self, name: str, stands: Value) -> bool:
-        """Drift that the flow keeps, or what counts as the member's own form."""
-        return any(
-            note.kind in (NoteKind.DRIFT, NoteKind.DEGRADED)
-            and mark(note.values.get(name, "?")) == mark(stands)
-            for note in self.notes
-        )
-
-    def no_lost_update(self) -> None:
-        """I2: every edit is final, seen by a later one, in a case, or noted with its value."""
-        if self.entity.state is not EntityState.LIVE:
-            return
-        for name in self.rules.fields:
-            told = {mark(self.entity.agreed[name].value)} if name in self.entity.agreed else set()
-            for case in self.cases:
-                whole = case.kind in (CaseKind.DELETE, CaseKind.REAPPEARED)
-                told |= {
-                    mark(c.values[name]) for c in case.candidates if c.values and name in c.values
-                }
-                if whole:
-                    told |= {
-                        mark(t.fields.get(name)) for m in MEMBERS for t in self.tables[m].values()
-                    }
-            for note in self.notes:
-                if note.kind in TELLING and name in note.values:
-                    told.add(mark(note.values[name]))
-            told |= self.waiting(name)
-            known: list[Edit] = []
-            mine = [e for e in self.edits if e.name == name]
-            for edit in reversed(mine):
-                seen = any(mark(k.saw) == mark(edit.value) for k in known)
-                if seen or edit.filled or mark(edit.value) in told:
-                    known.append(edit)
-                elif not self.died(edit):
-                    self.broken.append(f"I2: {edit} is lost; accounted for are {told}")
-
-    def waiting(self, name: str) -> set[Any]:
-        """Values no base has moved over, so that they still count: drift under an open case of
-        the field, and what is still at first sight."""
-        shut = any(name in case.fields for case in self.cases)
-        found = set()
-        for member, link in self.live.items():
-            stand = self.tables[member].get(link.key)
-            if stand is None or name not in stand.fields:
-                continue
-            base = link.bases.get(name)
-            if base is None or (shut and base.value != stand.fields[name]):
-                found.add(mark(stand.fields[name]))
+    def obeyed(
+        self, asked: Entity, reads: Mapping[str, Read], plan: EntityPlan, args: Sequence[Any]
+    ) -> list[str]:
+        """Law 3, S4, F71: a decision counts iff without it its very case would be open."""
+        found = []
+        for made in args[0]:
+            rest = tuple(d for d in args[0] if d.digest != made.digest)
+            without = self.planner(self.rules, asked, reads, rest, *args[1:])
+            cases = [c for c in without.cases if c.digest == made.digest]
+            if made.id in plan.used and not cases:
+                found.append(f"law 3: {made} is used, but its candidates moved")
+            if made.id in plan.voided and cases and asked.state is EntityState.LIVE:
+                last = [d for d in args[0] if d.digest == made.digest][-1]
+                if last is made:
+                    found.append(f"law 3: {made} is void, but its case stands")
+            if made.id in plan.used and made.choice in (Choice.TAKE, Choice.VALUE):
+                case = cases[0] if cases else None
+                given = (
+                    [c.values for c in case.candidates if c.source == made.source] if case else []
+                )
+                wanted = made.values if made.choice is Choice.VALUE else given[0] if given else {}
+                for name, value in (wanted or {}).items():
+                    now, before = plan.entity.agreed[name], asked.agreed.get(name)
+                    if now.value != value or (before is not None and now.seq <= before.seq):
+                        found.append(f"law 3: {made} decides {value!r}, agreed is {now}")
         return found
 
-    def died(self, edit: Edit) -> bool:
-        """Its author's record was deleted by a user, who saw it."""
-        link = self.entity.links.get(edit.member)
-        return edit.member in self.deleted or (
-            link is not None and link.state is not LinkState.LIVE
-        )
+    def deletions(self, asked: Entity, plan: EntityPlan) -> list[str]:
+        """I3, I14, law 12: who may cause a delete, and that nothing is made after it."""
+        found = []
+        kinds = {op.kind for op in plan.operations}
+        decided = asked.state in (EntityState.DELETING, EntityState.GONE)
+        wins = self.rules.delete_conflict is DeleteConflict.DELETE_WINS
+        if decided and wins and not self.kept() and kinds & {OpKind.CREATE, OpKind.UPDATE}:
+            found.append(f"I3: {kinds} after the deletion was decided")
+        if asked.state is EntityState.ENDED and kinds:
+            found.append(f"S71: {kinds} after the entity has ended")
+        for op in plan.operations:
+            if op.kind in (OpKind.DELETE, OpKind.ARCHIVE):
+                found += self.entitled(op)
+        return found
+
+    def entitled(self, op: Operation) -> list[str]:
+        if any(d.choice is Choice.DELETE for d in self.said):
+            return []
+        named_ = self.rules.deletes_from
+        heard = [
+            m
+            for m in MEMBERS
+            if self.rules.members[m].mode.is_source and (named_ is None or m in named_)
+        ]
+        if not any(m in self.deleted for m in heard):
+            return [f"law 12: {op.member} is told to delete, and nobody of {heard} deleted"]
+        if self.rules.deletes_all and op.member in heard:
+            return [f"law 12: {op.member} is told to delete, but all of {heard} have to be gone"]
+        return []
+
+    def kept(self) -> bool:
+        """A person may have said that the deleted thing lives."""
+        return any(d.choice is Choice.KEEP for d in self.said)
 
 
 def named(plan: EntityPlan) -> dict[tuple[str, str], Any]:
@@ -210,6 +173,10 @@ def modelled(world: World) -> bool:
         return False
     if set(entity.agreed) != set(world.rules.fields):
         return False
+    for member, read in world.reads.items():
+        mapped = world.rules.members[member].reads
+        if read.record is not None and not mapped <= set(read.record.fields):
+            return False
     return all(
         link.state is LinkState.LIVE and world.rules.members[member].reads == set(link.bases)
         for member, link in entity.links.items()
@@ -229,13 +196,18 @@ def play(
     life.strict = strict
     life.run(Step("run"))
     for step in steps:
-        if step.what == "edit":
-            life.edit(step.member, step.name, step.blank)
-        elif step.what == "delete":
-            life.delete(step.member)
-        else:
-            life.run(step)
+        match step.what:
+            case "edit":
+                life.edit(step.member, step.name, step.blank)
+            case "delete":
+                life.delete(step.member)
+            case "create":
+                life.create(step.member)
+            case "decide":
+                life.decide(step)
+            case _:
+                life.run(step)
         if life.broken:
             return life
-    life.settle_down()
+    life.broken += at_rest(life)
     return life

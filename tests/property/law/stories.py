@@ -9,11 +9,12 @@ from typing import Any
 from hypothesis import strategies as st
 
 from law import show
-from law.history import Nature, Step
-from law.worlds import MEMBERS
+from law.tables import Nature, Step
+from law.worlds import GROUPS, MEMBERS
 from syncd.core.rules import FlowRules
 
-EDITED = ("name", "city", "sum", "unit")
+EDITED = ("name", "city", "sum", "unit", "tags")
+CHOICES = ("take", "take", "value", "delete", "keep", "unlink")
 FATES = ("ok", "ok", "reject", "lost", "silent")
 
 
@@ -29,15 +30,19 @@ def natures(draw: st.DrawFn, *, plain: bool = False) -> dict[str, Nature]:
             timed=draw(st.booleans()),
             short=draw(seldom),
             proves=not draw(seldom),
+            lag=100.0 if draw(seldom) else 0.0,
         )
         for m in MEMBERS
     }
 
 
 @st.composite
-def steps(draw: st.DrawFn, *, deletes: bool = False, faults: bool = True) -> list[Step]:
+def steps(
+    draw: st.DrawFn, *, deletes: bool = False, faults: bool = True, persons: bool = False
+) -> list[Step]:
     """Up to a dozen events; edits are common, so that they meet."""
-    kinds = ["edit", "edit", "run"] + (["delete"] if deletes else [])
+    kinds = ["edit", "edit", "run"]
+    kinds += ["delete", "delete", "create"] * deletes + ["decide", "decide"] * persons
     return draw(st.lists(st.sampled_from(kinds).flatmap(lambda k: one(k, faults)), max_size=12))
 
 
@@ -68,8 +73,16 @@ def one(kind: str, faults: bool) -> st.SearchStrategy[Step]:
             st.sampled_from(EDITED),
             st.sampled_from((False, False, False, False, True)),
         )
-    if kind == "delete":
-        return st.builds(Step, st.just("delete"), member)
+    if kind in ("delete", "create"):
+        return st.builds(Step, st.just(kind), member)
+    if kind == "decide":
+        return st.builds(
+            Step,
+            st.just(kind),
+            blank=st.booleans(),
+            pick=st.integers(0, 5),
+            choice=st.sampled_from(CHOICES),
+        )
     if not faults:
         return st.just(Step("run"))
     seldom: st.SearchStrategy[Any] = st.frozensets(member, max_size=2)
@@ -78,6 +91,7 @@ def one(kind: str, faults: bool) -> st.SearchStrategy[Step]:
         st.just("run"),
         away=seldom,
         late=seldom,
+        bare=st.dictionaries(member, st.sampled_from(GROUPS).map(frozenset), max_size=1),
         fate=st.dictionaries(member, st.sampled_from(FATES), max_size=3),
         race=st.lists(st.tuples(member, st.sampled_from(EDITED)), max_size=2).map(tuple),
         news=st.booleans(),

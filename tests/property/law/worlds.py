@@ -60,11 +60,12 @@ def pool(name: str) -> Sequence[Value]:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class World:
-    """One question: `plan_entity(rules, entity, reads, (), NOW, RUN, TICK)`."""
+    """One question: `plan_entity(rules, entity, reads, (), now, RUN, TICK)`."""
 
     rules: FlowRules
     entity: Entity
     reads: Mapping[str, Read]
+    now: datetime = NOW
 
     def __repr__(self) -> str:
         return f"\n{show.flow(self.rules)}\n{show.entity(self.entity, self.reads)}\n"

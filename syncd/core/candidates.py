@@ -1,0 +1,181 @@
+"""Who claims what of one group, and what policies and people make of it (laws 3, 13, 14)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from syncd.core.cases import answer, make_case
+from syncd.core.model import Agreed, Candidate, Case, CaseKind, Decision, Fields, Origin
+from syncd.core.observe import Side
+from syncd.core.policy import Rival, choose, rank
+from syncd.core.rules import FlowRules, Policy
+from syncd.core.stance import Group, Stance, full, same
+from syncd.core.values import blank
+
+Claim = tuple[str, Fields, str | None]  # member, the group as it would have it, when edited
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The value a group takes.
+
+    moved    it gets the next sequence
+    settles  a person or the `first` policy chose it over every other first-seen value
+    beats    the agreed value was a candidate and lost
+    """
+
+    values: Fields
+    moved: bool
+    origin: Origin
+    reason: str
+    used: tuple[int, ...] = ()
+    settles: bool = False
+    beats: bool = False
+
+
+class Contest:
+    """One group of one entity as its members contest it.
+
+    sources     members whose changes of the group are candidates (law 1)
+    unwritable  those of them that are no target (law 13)
+    values      agreed ones, as far as there are any; seq: their sequence, else 0
+    """
+
+    def __init__(
+        self,
+        rules: FlowRules,
+        group: Group,
+        agreed: Mapping[str, Agreed],
+        sides: Mapping[str, Side],
+        decisions: Sequence[Decision],
+        run: int,
+    ) -> None:
+        self.rules, self.group, self.agreed = rules, group, agreed
+        self.sides, self.decisions, self.run = sides, decisions, run
+        lead = rules.fields[group[0]]
+        self.conflict, self.first = lead.conflict, lead.first
+        self.sources = frozenset(m for f in group for m in rules.sources(f))
+        targets = frozenset(m for f in group for m in rules.targets(f))
+        self.unwritable = tuple(m for m in sides if m in self.sources and m not in targets)
+        self.values = {name: a.value for name, a in agreed.items()}
+        self.seq = max((a.seq for a in agreed.values()), default=0)
+
+    # -- claims ------------------------------------------------------------------------------
+
+    def telling(self, stance: Stance) -> tuple[str, ...]:
+        """Changed fields without those that only blank a field under `fill`."""
+        return tuple(
+            name
+            for name in stance.changed
+            if not (self.rules.fields[name].fill and blank(stance.values[name]))
+        )
+
+    def claim(self, stance: Stance) -> Claim:
+        """The group as this member would have it."""
+        own = (*stance.changed, *stance.firsts)
+        if stance.member in self.sources:
+            own = (*self.telling(stance), *stance.firsts)
+        values = full(self.group, self.agreed, stance.values, own)
+        return stance.member, values, stance.side.edited
+
+    def standing(self) -> list[Claim]:
+        """What each source that cannot be written holds now; one not read counts with its base."""
+        claims: list[Claim] = []
+        for member in self.unwritable:
+            side = self.sides[member]
+            have = side.fields if side.read else {n: b.value for n, b in side.link.bases.items()}
+            claims.append((member, full(self.group, self.agreed, have, self.group), side.edited))
+        return claims
+
+    def rivals(self, claims: Sequence[Claim], agreed: bool) -> list[Rival]:
+        """Distinct values, each in the form of its best-ranked holder, in a stable order;
+        `agreed`: the agreed value is one of them."""
+        found: dict[object, list[Claim]] = {}
+        for claim in sorted(claims, key=lambda c: rank(self.conflict, c[0])):
+            found.setdefault(self.same(claim[1]), []).append(claim)
+        standing = self.same(self.values) if agreed and self.agreed else None
+        rivals = []
+        for form, holders in found.items():
+            times = [c[2] for c in holders]
+            members = [c[0] for c in holders]
+            if form == standing:
+                origin = self.origin()
+                members += [origin.member] if origin.member else []
+                times.append(origin.at)
+            at = None if None in times else max(t for t in times if t is not None)
+            rivals.append(Rival(holders[0][1], form, tuple(members), form == standing, at))
+        if standing is not None and standing not in found:
+            origin = self.origin()
+            members = [origin.member] if origin.member else []
+            rivals.append(Rival(self.values, standing, tuple(members), True, origin.at))
+        return rivals
+
+    def shown(self, claims: Sequence[Claim], standing: Fields | None) -> tuple[Candidate, ...]:
+        """The candidates as a person sees them: one a member, last the value that stands."""
+        shown = [
+            Candidate(member, dict(claim), self.sides[member].link.key, 0, at)
+            for member, claim, at in sorted(claims, key=lambda c: c[0])
+        ]
+        if standing is not None:
+            at = self.origin().at if self.agreed else None
+            shown.append(Candidate("agreed", dict(standing), None, self.seq, at))
+        return tuple(shown)
+
+    # -- verdicts ----------------------------------------------------------------------------
+
+    def take(self, rival: Rival, reason: str) -> Verdict:
+        """The one candidate. Where it equals the agreed value, that stays as it is: no sequence,
+        no write; only the base of who changed moves up to it."""
+        moved = not self.agreed or rival.same != self.same(self.values)
+        origin = Origin(rival.holders[0] if rival.holders else None, self.run, reason, rival.at)
+        return Verdict(rival.values, moved, origin, reason)
+
+    def decide(
+        self,
+        kind: CaseKind,
+        policies: Sequence[Policy],
+        rivals: Sequence[Rival],
+        shown: tuple[Candidate, ...],
+        why: str,
+    ) -> Verdict | Case:
+        """What a person said of exactly these candidates, else the policies; else the case."""
+        case = make_case(kind, self.group, shown, why)
+        said = answer(case, self.decisions)
+        if said is not None:
+            values, decision = said
+            taken = decision.source if decision.source in self.sides else None
+            origin = Origin(taken, self.run, f"person:{decision.by}")
+            whole = {**self.values, **values}
+            beats = any(r.agreed and r.same != self.same(whole) for r in rivals)
+            return Verdict(whole, True, origin, origin.rule, (decision.id,), True, beats)
+        chosen = choose(policies, rivals, self.rules.tolerance)
+        if chosen is None:
+            return case
+        rival, policy = chosen
+        first = kind is CaseKind.FIRST
+        member = rival.holders[0] if rival.holders else None
+        origin = Origin(member, self.run, f"first {policy}" if first else str(policy), rival.at)
+        beats = not rival.agreed and any(r.agreed for r in rivals)
+        return Verdict(rival.values, True, origin, origin.rule, (), first, beats)
+
+    def seal(self, verdict: Verdict | None) -> dict[str, Agreed]:
+        """The agreed values under a verdict: with the next sequence where it moves."""
+        if verdict is None or not verdict.moved:
+            return dict(self.agreed)
+        return {
+            name: Agreed(value, self.seq + 1, verdict.origin)
+            for name, value in verdict.values.items()
+        }
+
+    # -- words -------------------------------------------------------------------------------
+
+    def origin(self) -> Origin:
+        return max(self.agreed.values(), key=lambda a: a.seq).origin
+
+    def same(self, values: Fields) -> object:
+        return same(self.rules, self.group, values)
+
+    def equal(self, name: str, a: object, b: object) -> bool:
+        compare = self.rules.fields[name].compare
+        return bool(compare(a) == compare(b))

@@ -1,0 +1,93 @@
+"""First sight of a group (law 9): values without a base, alone and against the agreed one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from syncd.core.candidates import Claim, Contest, Verdict
+from syncd.core.model import Agreed, Case, CaseKind, Fields
+from syncd.core.policy import Rival, choose
+from syncd.core.stance import Stance
+from syncd.core.values import blank
+
+
+def settle_first(contest: Contest, firsts: Sequence[Stance]) -> Verdict | Case | None:
+    """Law 9 where nothing is agreed yet: the first values of an entity or of a field."""
+    able = [s for s in firsts if s.member in contest.sources]
+    if not able:
+        return None
+    claims: list[Claim] = [(s.member, s.values, s.side.edited) for s in able]
+    ranked = [c for c in claims if c[0] in contest.unwritable]
+    if len(ranked) > 1:
+        rivals = contest.rivals(ranked, False)
+        chosen = None
+        if len(rivals) > 1:
+            chosen = choose(contest.conflict, rivals, contest.rules.tolerance)
+        if len(rivals) == 1 or chosen is not None:
+            best = chosen[0] if chosen is not None else rivals[0]
+            claims = [c for c in claims if c[0] not in contest.unwritable]
+            claims.append((best.holders[0], best.values, best.at))
+    filled = [c for c in claims if not _blank(c[1])]
+    rivals = contest.rivals(filled or claims, False)
+    if len(rivals) == 1:
+        return contest.take(rivals[0], f"first seen in {rivals[0].holders[0]}")
+    seen = [(s.member, s.values, s.side.edited) for s in firsts if not _blank(s.values)]
+    shown = contest.shown(seen, None)
+    return contest.decide(CaseKind.FIRST, contest.first, rivals, shown, "first sight")
+
+
+def meet(
+    contest: Contest,
+    stances: Sequence[Stance],
+    firsts: Sequence[Stance],
+    edits: Sequence[Stance],
+    verdict: Verdict | None,
+    after: Mapping[str, Agreed],
+) -> tuple[Verdict | None, Mapping[str, Agreed], tuple[str, ...]] | Case:
+    """First-seen values against the agreed one: equal, filled, or `first` decides."""
+    values = {name: a.value for name, a in after.items()}
+    target = contest.same(values)
+    # sources that cannot be written were ranked by the policy already (law 13)
+    ranked = () if contest.agreed or len(contest.unwritable) < 2 else contest.unwritable
+    others = [
+        s
+        for s in firsts
+        if s.member not in ranked
+        and not _blank(s.values)
+        and contest.same({**values, **s.values}) != target
+    ]
+    if not others:
+        return verdict, after, ()
+    if verdict is not None and verdict.settles:
+        return verdict, after, tuple(s.member for s in others)
+    origin = next(iter(after.values())).origin
+    holders = [origin.member] if origin.member else []
+    holders += [
+        s.member
+        for s in stances
+        if s not in others
+        and s.member in contest.sources
+        and contest.same({**values, **s.values}) == target
+    ]
+    standing = Rival(values, target, tuple(dict.fromkeys(holders)), True, origin.at)
+    claims: list[Claim] = [(s.member, {**values, **s.values}, s.side.edited) for s in others]
+    rivals = [standing, *contest.rivals(claims, False)]
+    chosen = choose(contest.first, rivals, contest.rules.tolerance)
+    if chosen is not None:
+        rival, policy = chosen
+        if rival is standing:
+            return verdict, after, tuple(s.member for s in others)
+        if rival.holders[0] in contest.sources and verdict is None:
+            found = contest.take(rival, f"first {policy}")
+            return found, contest.seal(found), tuple(s.member for s in others)
+    claims += [contest.claim(s) for s in edits]
+    stands: Fields | None = None if edits else values
+    shown = contest.shown(claims, contest.values if contest.agreed else stands)
+    decided = contest.decide(CaseKind.FIRST, (), rivals, shown, "first sight")
+    if isinstance(decided, Verdict):
+        return decided, contest.seal(decided), tuple(s.member for s in others)
+    return decided
+
+
+def _blank(values: Fields) -> bool:
+    return all(blank(value) for value in values.values())

@@ -1,0 +1,132 @@
+"""Operations to send for one entity: validated as the record would stand there (law 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from syncd.core.cases import make_case
+from syncd.core.merge import Merged
+from syncd.core.model import (
+    Agreed,
+    Candidate,
+    Case,
+    CaseKind,
+    Fields,
+    Operation,
+    OpKind,
+    Read,
+)
+from syncd.core.observe import Side
+from syncd.core.rules import FlowRules, MemberRules
+from syncd.core.values import blank
+
+
+class Sending:
+    """What one entity's plan sends, and the cases of what no target would take."""
+
+    def __init__(self, rules: FlowRules, reads: Mapping[str, Read]) -> None:
+        self.rules, self.reads = rules, reads
+        self.operations: list[Operation] = []
+        self.cases: list[Case] = []
+
+    def update(
+        self,
+        side: Side,
+        agreed: Mapping[str, Agreed],
+        owed: Sequence[str],
+        first: Sequence[str],
+        merges: Sequence[Merged],
+    ) -> None:
+        """owed: fields the member is pending in; first: those of them decided by `first`."""
+        values = {name: agreed[name].value for name in owed}
+        complaints = self.rules.members[side.member].validate({**side.fields, **values})
+        bad = {name: why for name, why in complaints.items() if name in values}
+        if bad:
+            self._invalid(side.member, bad, values, side.link.key)
+            return
+        blanks = (n for n in owed if blank(values[n]) and not blank(side.fields.get(n)))
+        self.operations.append(
+            Operation(
+                side.member,
+                OpKind.UPDATE,
+                side.link.key,
+                values,
+                {name: side.fields[name] for name in owed if name in side.fields},
+                {name: agreed[name].seq for name in owed},
+                dict(side.fields),
+                self._version(side),
+                _cause(merges, owed),
+                _reasons(owed, agreed),
+                tuple(blanks),
+                tuple(first),
+            )
+        )
+
+    def create(
+        self,
+        member: MemberRules,
+        agreed: Mapping[str, Agreed],
+        merges: Sequence[Merged],
+        source: str,
+    ) -> None:
+        """source: the member it comes from where nothing changed in this run."""
+        values = {name: now.value for name, now in agreed.items() if name in member.writes}
+        complaints = member.validate(values)
+        if complaints:
+            self._invalid(member.name, complaints, values, None)
+            return
+        names = tuple(values)
+        self.operations.append(
+            Operation(
+                member.name,
+                OpKind.CREATE,
+                None,
+                values,
+                {},
+                {name: agreed[name].seq for name in names},
+                {},
+                None,
+                _cause(merges, names) or source,
+                _reasons(names, agreed),
+            )
+        )
+
+    def delete(self, side: Side, kind: OpKind, cause: str, reason: str) -> None:
+        """kind: delete or archive; every field read is its precondition (law 12)."""
+        self.operations.append(
+            Operation(
+                side.member,
+                kind,
+                side.link.key,
+                {},
+                dict(side.fields),
+                {},
+                dict(side.fields),
+                self._version(side),
+                cause,
+                {"": reason},
+            )
+        )
+
+    def _version(self, side: Side) -> str | None:
+        record = self.reads[side.member].record
+        return record.version if record is not None else side.link.version
+
+    def _invalid(
+        self, member: str, complaints: Mapping[str, str], values: Fields, key: str | None
+    ) -> None:
+        words = "; ".join(f"{name}: {why}" for name, why in sorted(complaints.items()))
+        shown = (Candidate("agreed", {n: values.get(n) for n in sorted(complaints)}, key),)
+        names = tuple(sorted(complaints))
+        self.cases.append(make_case(CaseKind.INVALID, names, shown, words, member))
+
+
+def _cause(merges: Sequence[Merged], names: Sequence[str]) -> str:
+    for merged in merges:
+        if merged.cause and set(merged.group) & set(names):
+            return merged.cause
+    return ""
+
+
+def _reasons(names: Sequence[str], agreed: Mapping[str, Agreed]) -> dict[str, str]:
+    return {name: agreed[name].origin.rule for name in names}

@@ -1,0 +1,292 @@
+"""`reconcile` and `apply`: plans, first runs, saved plans, several flows, stops."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+from cliworld import World
+
+from syncd import host
+from syncd.seams import Holder
+from syncd.store import lease
+from syncd.store.database import Store
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(tmp_path, monkeypatch)
+
+
+def test_s60_a_dry_run_writes_nothing_anywhere(world: World) -> None:
+    world.people(4)
+    world.sql("crm", "INSERT INTO contacts VALUES (9, 'new@example.com', 'New', '1', 1)")
+    before = world.state()
+    first = world.json("reconcile", "--dry-run")
+    assert (
+        world.json("reconcile", "-n")["flows"][0]["operations"] == (first["flows"][0]["operations"])
+    )
+    assert world.state() == before
+    assert not (world.folder / "state.db").exists()
+    world.ok("reconcile", "--yes", code=0)
+    world.sql("crm", "UPDATE contacts SET name = 'Else' WHERE id = 1")
+    before = world.state()
+    world.ok("reconcile", "-n")
+    assert world.state() == before
+
+
+def test_plan_lines_name_direction_record_values_and_reason(world: World) -> None:
+    world.synced(30)
+    world.sql("erp", "UPDATE customers SET credit_limit = 250 WHERE no = 103")
+    world.sql("crm", "UPDATE contacts SET phone = '+49 999' WHERE id = 4")
+    world.sql("crm", "DELETE FROM contacts WHERE id = 5")
+    lines = [line.strip() for line in world.ok("reconcile", "-n").stdout.splitlines()]
+    assert "~ erp → crm 3  credit  30.00 → 250.00  (edited in erp)" in lines
+    assert "~ crm → erp 104  phone  *** → ***  (edited in crm)" in lines
+    deletion = next(at for at, line in enumerate(lines) if line.startswith("- "))
+    assert lines[deletion].startswith("- crm → erp 105  delete  email p5@example.com")
+    assert deletion > max(at for at, line in enumerate(lines) if line.startswith(("~", "+")))
+    assert lines[-2:] == ["crm  +0 ~1 -0", "erp  +0 ~1 -1"]
+
+
+def test_deletions_do_not_drown(world: World) -> None:
+    world.change(
+        "[flows.people.fields]",
+        'guard = { updates = "off", deletes = "off" }\n[flows.people.fields]',
+    )
+    world.synced(40)
+    world.sql("crm", "UPDATE contacts SET name = name || '!' WHERE id < 39")
+    world.sql("crm", "DELETE FROM contacts WHERE id >= 39")
+    short = world.ok("reconcile", "-n").stdout
+    assert "18 more changes; -v shows them all" in short
+    assert short.count("  - crm → erp") == 2
+    assert world.ok("reconcile", "-n", "-v").stdout.count("  ~ crm → erp") == 38
+
+
+def test_a_first_run_that_writes_wants_a_yes(world: World) -> None:
+    world.people(2)
+    world.sql("crm", "INSERT INTO contacts VALUES (9, 'new@example.com', 'New', '1', NULL)")
+    result = world.ok("reconcile", code=3)
+    assert "a first run wants a yes (--yes)" in result.stdout
+    assert len(world.sql("erp", "SELECT * FROM customers")) == 2
+    world.ok("reconcile", "--yes")
+    assert len(world.sql("erp", "SELECT * FROM customers")) == 3
+    world.sql("crm", "INSERT INTO contacts VALUES (10, 'newer@example.com', 'New', '1', NULL)")
+    world.ok("reconcile")  # the members know each other now: nobody is asked again
+    assert len(world.sql("erp", "SELECT * FROM customers")) == 4
+
+
+def test_a_first_run_that_only_links_asks_nothing(world: World) -> None:
+    world.people(3)
+    run = world.json("reconcile")["flows"][0]
+    assert run["state"] == "done"
+    assert run["linked"] == 3
+    assert world.ok("reconcile").stdout.startswith("people: nothing to do")
+
+
+def test_hostile_text_is_shown_and_never_obeyed(world: World) -> None:
+    world.synced(3)
+    nasty = "\x1b]0;owned\x07\x1b[2J\u202eevil\nnext"
+    connection_name = nasty.replace("'", "''")
+    world.sql("crm", f"UPDATE contacts SET name = '{connection_name}' WHERE id = 1")
+    shown = world.ok("reconcile", "-n").stdout
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+    assert "\\e]0;owned\\x07\\e[2J\\u202eevil\\nnext" in shown
+    operation = world.json("reconcile", "-n")["flows"][0]["operations"][0]
+    assert operation["fields"]["name"]["after"] == nasty
+
+
+def test_private_values_are_masked_in_text_json_and_saved_plans(world: World) -> None:
+    world.synced(3)
+    world.sql("crm", "UPDATE contacts SET phone = '+49 555 secret' WHERE id = 1")
+    plan = world.folder / "plan.jsonl"
+    said = [
+        world.ok("reconcile", "-n", "-v").output,
+        world.ok("reconcile", "-n", "--json").output,
+        world.ok("reconcile", "--plan", str(plan)).output,
+        plan.read_text(),
+        world.ok("apply", str(plan), "-v").output,
+        world.ok("links", "show", "people", "crm:1").output,
+        world.ok("links", "show", "people", "crm:1", "--json").output,
+        world.ok("runs", "show", "2", "--json").output,
+        world.ok("runs", "show", "2").output,
+    ]
+    assert not [text for text in said if "555 secret" in text]
+    assert world.sql("erp", "SELECT tel FROM customers WHERE no = 101") == [("+49 555 secret",)]
+    assert json.loads(plan.read_text().splitlines()[0])["masked"] == ["people.phone"]
+
+
+TWO = """
+[flows.firms]
+match = ["number"]
+
+[flows.firms.fields]
+number = "text"
+title = "text"
+
+[flows.firms.members.crm]
+object = "firms"
+fields = { number = "number", title = "title" }
+
+[flows.firms.members.erp]
+object = "companies"
+fields = { number = "number", title = "title" }
+"""
+
+
+def test_i13_one_bad_flow_never_stops_the_others(world: World) -> None:
+    world.people(2)
+    world.config.write_text(world.config.read_text() + TWO)
+    world.sql("crm", "CREATE TABLE firms (id INTEGER PRIMARY KEY, number TEXT, title TEXT)")
+    result = world.run("reconcile", "--json")
+    document = json.loads(result.stdout)
+    assert result.exit_code == document["exit"] == 1  # the table of firms is not in the ERP
+    assert [run["flow"] for run in document["flows"]] == ["people"]
+    assert document["flows"][0]["state"] == "done"
+    assert document["errors"][0]["flow"] == "firms"
+    text = world.run("reconcile")
+    assert "flows: people done, firms did not run" in text.stdout
+    assert "companies" in text.stderr
+
+
+def test_an_unreachable_member_is_named_and_the_code_is_1(world: World) -> None:
+    world.synced(2)
+    (world.folder / "erp.db").rename(world.folder / "gone.db")
+    (world.folder / "erp.db").mkdir()
+    document = world.json("reconcile", code=1)
+    assert document["flows"][0]["state"] == "failed"
+    assert [m["error"] is None for m in document["flows"][0]["members"]] == [True, False]
+    assert "member erp" in document["errors"][0]["where"]
+
+
+def test_s49_a_held_flow_exits_4_and_says_who_has_it(world: World) -> None:
+    world.synced(2)
+    interrupt = host.Interrupt()
+    seams = host.real_seams(interrupt)
+    with_url = f"sqlite:///{world.folder}/state.db"
+    store = Store.open(
+        with_url, seams=seams, deployment=None, create=False, state_dir=world.folder / "home/syncd"
+    )
+    try:
+        lease.acquire(store, "people", Holder("elsewhere", 4711, "x"), 60.0)
+        result = world.run("reconcile")
+        assert result.exit_code == 4
+        assert "4711" in result.stderr
+        assert world.run("links", "unlink", "people", "crm:1").exit_code == 4
+        world.ok("status")
+        assert world.json("status")["flows"][0]["running"] == "process 4711 on elsewhere"
+    finally:
+        store.close()
+        interrupt.close()
+
+
+def test_a_record_run_reads_one_record_only(world: World) -> None:
+    world.synced(4)
+    world.sql("crm", "UPDATE contacts SET name = 'One' WHERE id = 1")
+    world.sql("crm", "UPDATE contacts SET name = 'Two' WHERE id = 2")
+    run = world.json("reconcile", "people", "--record", "crm:1")["flows"][0]
+    assert run["mode"] == "entity"
+    assert world.sql("erp", "SELECT full_name FROM customers WHERE no IN (101, 102)") == [
+        ("One",),
+        ("Person 2",),
+    ]
+    assert world.run("reconcile", "--record", "crm:x").exit_code == 2
+    assert world.run("reconcile", "--record", "shop:1").exit_code == 2
+
+
+# --- saved plans ---------------------------------------------------------------------------
+
+
+def planned(world: World) -> Path:
+    world.synced(5)
+    for n in (1, 2, 3):
+        world.sql("crm", f"UPDATE contacts SET name = 'New {n}' WHERE id = {n}")
+    plan = world.folder / "plan.jsonl"
+    world.ok("reconcile", "--plan", str(plan))
+    assert world.sql("erp", "SELECT full_name FROM customers WHERE no = 101") == [("Person 1",)]
+    return plan
+
+
+def names(world: World) -> list[str]:
+    return [name for (name,) in world.sql("erp", "SELECT full_name FROM customers ORDER BY no")]
+
+
+def test_s60_apply_runs_exactly_the_saved_plan(world: World) -> None:
+    plan = planned(world)
+    world.sql("crm", "UPDATE contacts SET name = 'Later' WHERE id = 4")
+    document = world.json("apply", str(plan))
+    assert document["applied"] is True
+    assert names(world) == ["New 1", "New 2", "New 3", "Person 4", "Person 5"]
+    world.ok("reconcile")
+    assert names(world)[3] == "Later"
+
+
+def test_s60_apply_refuses_and_lists_when_records_moved(world: World) -> None:
+    plan = planned(world)
+    world.sql("crm", "UPDATE contacts SET name = 'Moved' WHERE id = 2")
+    result = world.run("apply", str(plan))
+    assert result.exit_code == 1
+    assert "moved: people  update erp 102  name Person 2 → New 2" in result.stdout
+    assert "error SY0161" in result.stderr
+    assert names(world)[:3] == ["Person 1", "Person 2", "Person 3"]
+    document = world.json("apply", str(plan), code=1)
+    assert document["applied"] is False
+    assert [entry["key"] for entry in document["moved"]] == ["102"]
+
+
+def test_s60_skip_moved_runs_the_rest_and_lists_what_dropped_out(world: World) -> None:
+    plan = planned(world)
+    world.sql("crm", "UPDATE contacts SET name = 'Moved' WHERE id = 2")
+    document = world.json("apply", str(plan), "--skip-moved", code=3)
+    assert [entry["key"] for entry in document["moved"]] == ["102"]
+    assert names(world)[:3] == ["New 1", "Person 2", "New 3"]
+
+
+def test_a_plan_of_another_config_is_refused(world: World) -> None:
+    plan = planned(world)
+    world.change('deletes = "propagate"', 'deletes = "review"')
+    result = world.run("apply", str(plan))
+    assert result.exit_code == 2
+    assert "SY0163" in result.stderr
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "other", "version"])
+def test_a_damaged_plan_is_refused(world: World, damage: str) -> None:
+    plan = planned(world)
+    lines = plan.read_text().splitlines(keepends=True)
+    texts = {
+        "cut": "".join(lines[:-1]),
+        "empty": "",
+        "other": '{"kind": "something"}\n{"kind": "end"}\n',
+        "version": "".join([lines[0].replace('"version":1', '"version":99'), *lines[1:]]),
+    }
+    plan.write_text(texts[damage])
+    result = world.run("apply", str(plan))
+    assert result.exit_code == 2
+    assert "SY0162" in result.stderr
+    assert names(world)[0] == "Person 1"
+
+
+# --- stops ---------------------------------------------------------------------------------
+
+
+def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(world: World) -> None:
+    world.people(1)
+    rows = [(n, f"n{n}@example.com", "N", "1", None) for n in range(1000, 21000)]
+    world.sql("crm", "INSERT INTO contacts VALUES (?,?,?,?,?)", *rows)
+    with world.process("reconcile", "--yes") as process:
+        # the state appears when the run begins; then it is stopped in the midst of its work
+        while not (world.folder / "state.db").exists():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    assert "the next run goes on" in stderr
+    world.ok("reconcile", "--yes")
+    assert world.sql("erp", "SELECT count(*), count(DISTINCT email) FROM customers") == [
+        (20001, 20001)
+    ]
