@@ -6,7 +6,6 @@ by the terminal: control characters are shown as they would be typed.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,10 +20,6 @@ from syncd.secrets import MASK
 VERSION = 1
 """Of every JSON shape; grows with a change that a reader of the old one would stumble over."""
 
-# control characters, line and paragraph separators, and what turns the direction of writing
-_UNSEEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
-)
 _SHORT = 60
 
 
@@ -57,13 +52,20 @@ class Result:
 
 def plain(text: object) -> str:
     """On one line, and without a character that a terminal or an eye would act on."""
-    return _UNSEEN.sub(_escaped, str(text))
+    said = str(text)
+    if said.isprintable():
+        return said
+    return "".join(one if one.isprintable() else _escaped(one) for one in said)
 
 
-def _escaped(found: re.Match[str]) -> str:
-    code = ord(found.group())
-    named = {9: "\\t", 10: "\\n", 13: "\\r", 27: "\\e"}
-    return named.get(code) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
+def _escaped(character: str) -> str:
+    code = ord(character)
+    named = {9: "\\t", 10: "\\n", 13: "\\r", 27: "\\e", 0xA0: "\u00a0", 0x3000: "\u3000"}
+    if code in named:
+        return named[code]
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def shown(value: Value, *, private: bool = False, limit: int = _SHORT) -> str:

@@ -175,7 +175,8 @@ def _limit(limit: LimitConfig) -> GuardLimit:
 
 def _fingerprint(flow: FlowConfig, rules: FlowRules) -> str:
     shape = flow.model_dump(mode="json", exclude={"every", "cron"})
-    forms = {name: member.fingerprint for name, member in rules.members.items()}
+    # creates: once it is granted, records that were left out have to be looked at again
+    forms = {name: [member.fingerprint, member.creates] for name, member in rules.members.items()}
     return digest([shape, forms])
 
 

@@ -74,7 +74,7 @@ class Contest:
     def claim(self, stance: Stance) -> Claim:
         """The group as this member would have it."""
         own = (*stance.changed, *stance.firsts)
-        if stance.member in self.sources:
+        if stance.member in self.sources and not stance.forced:
             own = (*self.telling(stance), *stance.firsts)
         values = full(self.group, self.agreed, stance.values, own)
         return stance.member, values, stance.side.edited

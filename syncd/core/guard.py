@@ -27,18 +27,21 @@ class Trip:
 
 
 def kinds(operation: Operation) -> tuple[str, ...]:
-    """What an operation counts as; an update may be several things at once."""
+    """What an operation counts as, the most telling first. Filling and overwriting at first sight
+    is no edit, so it counts as such only where an edit travels with it."""
     match operation.kind:
         case OpKind.CREATE:
             return ("create",)
         case OpKind.DELETE | OpKind.ARCHIVE:
             return ("delete",)
         case OpKind.UPDATE:
-            found = ["rebase"] if operation.rebase else ["update"]
-            if operation.blanks:
-                found.append("blanking")
+            found = ["blanking"] if operation.blanks else []
             if operation.first_sight:
                 found.append("first-sight")
+            if operation.rebase:
+                found.append("rebase")
+            elif len(operation.first_sight) < len(operation.fields):
+                found.append("update")
             return tuple(found)
 
 

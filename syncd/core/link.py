@@ -19,7 +19,8 @@ class Union:
         self._parent = array("q", range(size))
 
     def grow(self, size: int) -> None:
-        self._parent.extend(range(len(self._parent), size))
+        if size > len(self._parent):
+            self._parent.extend(range(len(self._parent), size))
 
     def find(self, node: int) -> int:
         parent = self._parent

@@ -49,6 +49,11 @@ class MemberMapping:
     _joined: tuple[tuple[str, tuple[str, ...], Any], ...]
     _private: frozenset[str]
 
+    @property
+    def joined(self) -> frozenset[str]:
+        """Fields that a lens makes of several columns: writing one back well needs the row."""
+        return frozenset(name for name, _, _ in self._joined)
+
     @classmethod
     def compile(
         cls,

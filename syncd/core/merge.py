@@ -121,12 +121,12 @@ class _GroupMerge:
         after: Mapping[str, Agreed] = self.contest.seal(verdict)
         if not after:
             return Merged(self.group, self.agreed)
-        overwrites: tuple[str, ...] = ()
-        if not merges or any(s.forced for s in edits):
-            met = meet(self.contest, self.stances, firsts, edits, verdict, after)
-            if isinstance(met, Case):
-                return self._open(met, edits)
-            verdict, after, overwrites = met
+        united = merges and not any(s.forced for s in edits)
+        strangers = [s for s in firsts if not (united and s.member in self.contest.sources)]
+        met = meet(self.contest, self.stances, strangers, edits, verdict, after)
+        if isinstance(met, Case):
+            return self._open(met, edits)
+        verdict, after, overwrites = met
         return self._close(verdict, after, edits, drifts, firsts, overwrites)
 
     # -- the verdict -------------------------------------------------------------------------
@@ -217,12 +217,13 @@ class _GroupMerge:
         bases: dict[str, dict[str, Base]] = {}
         notes: list[Note] = []
         reason = verdict.reason if verdict is not None else ""
+        united = reason == "merge"  # every voice is in it, so that none lost
         for stance in (*edits, *firsts):
             names = stance.changed if stance in edits else stance.firsts
             lost = self._take_base(stance, names, after, bases.setdefault(stance.member, {}))
             if stance in firsts:
                 lost = [name for name in lost if not blank(stance.values[name])]
-            if lost and not self.is_set:
+            if lost and not united:
                 values = {name: stance.values[name] for name in lost}
                 notes.append(
                     Note(NoteKind.LOST, stance.member, tuple(lost), values, reason or "agreed")
@@ -266,8 +267,8 @@ class _GroupMerge:
             moves[name] = Base(value, after[name].seq if won else old)
             if not won:
                 lost.append(name)
-                if stance.forced:
-                    moves[name] = replace(moves[name], seen=value)
+                if stance.forced and stance.bases[name].value == after[name].value:
+                    moves[name] = replace(moves[name], seen=value)  # the same is sent again
         return lost
 
     def _drift(

@@ -95,8 +95,8 @@ class Base:
     seq       the agreed sequence it confirmed; 0 = behind whatever is agreed
     unproven  the write succeeded without proof: `value` is what was sent
     sent      a write of this value ended unknown; `value` is still the one before it
-    seen      another form than the one sent was read here before: read again after the same
-              value was sent again, it is this member's own form of it
+    seen      another form than the one sent was read here, and the value sent stands: read again
+              after that was sent again, it is this member's own form of it
     """
 
     value: Value

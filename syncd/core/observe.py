@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from syncd.core.model import UNSET, Base, Fields, Link, LinkState, Read, ReadStatus
+from syncd.core.model import UNSET, Base, Fields, Link, LinkState, Read, ReadStatus, Record
 from syncd.core.rules import FlowRules, MemberRules
 
 
@@ -84,17 +84,21 @@ def _side(member: MemberRules, link: Link, read: Read | None, now: datetime) -> 
 
 def _evidence(member: MemberRules, link: Link, read: Read, now: datetime) -> bool:
     version = read.record.version if read.record is not None else None
-    if version is not None and link.version is not None:
-        if version == link.version:
-            return True  # read at the very version the base was confirmed at
-        if read.tick >= link.moved_tick:
-            return True  # another version than ours, by a read begun since: an edit after it
+    told = version is not None and link.version is not None
+    if told and version == link.version:
+        return True  # read at the very version the base was confirmed at
     if read.tick < link.moved_tick:
         return False
     if member.read_lag and link.moved_at is not None:
         quiet = datetime.fromisoformat(link.moved_at) + timedelta(seconds=member.read_lag)
-        return now >= quiet
+        return now >= quiet or (told and _later(read.record, link))
     return True
+
+
+def _later(record: Record | None, link: Link) -> bool:
+    """Whether another version than ours is a newer one: a copy that lags has the one before."""
+    modified = record.modified if record is not None else None
+    return modified is not None and link.own_time is not None and modified > link.own_time
 
 
 def _rebased(side: Side, former: Fields | None) -> Side:

@@ -179,7 +179,7 @@ class _EntityPlanning:
             for name in merged.group:
                 if name in agreed and self._owes(member, side, name, bases, agreed[name]):
                     owed.append(name)
-                    if side.member in merged.overwrites:
+                    if name not in side.link.bases:
                         first.append(name)
         for name, value in side.fields.items():
             # the same value in another spelling: remembered, so that the row is known next time

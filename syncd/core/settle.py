@@ -17,6 +17,8 @@ from syncd.core.model import (
     Operation,
     OpKind,
     Record,
+    Unset,
+    Value,
 )
 
 
@@ -92,9 +94,7 @@ def _confirmed(
         elif record is not None:
             bases[name] = Base(sent, seq)  # written, never read back: the member maps it one way
         else:
-            before = bases.get(name)
-            seen = before.seen if before is not None else UNSET
-            bases[name] = Base(sent, seq, unproven=True, seen=seen)
+            bases[name] = Base(sent, seq, unproven=True, seen=_seen(bases.get(name), seq))
     if record is None:
         return replace(link, bases=bases, row_hash=None, moved_tick=tick, moved_at=stamp)
     return replace(
@@ -107,6 +107,13 @@ def _confirmed(
         moved_tick=tick,
         moved_at=stamp,
     )
+
+
+def _seen(before: Base | None, seq: int) -> Value | Unset:
+    """The form read here after this very value was sent before. A review that let the agreed
+    value win gave it the next sequence; under a later one it is another value."""
+    again = before is not None and not before.unproven and before.seq + 1 == seq
+    return before.seen if before is not None and again else UNSET
 
 
 def _known(bases: Mapping[str, Base], stands: Fields) -> bool:

@@ -135,38 +135,34 @@ def _known_entities(flow: int, conn: Connection, stage: Stage) -> None:
 
 
 def _buckets(stage: Stage, found: _Keyed) -> None:
-    """Union of all nodes that share a hash, written to the stage as (root, record, entity)."""
+    """Union of all nodes that share a hash, written to the stage as (root, record, entity). A
+    record's node is its number on the stage, an entity's its own number behind all of those."""
     first_entity = stage.last_id() + 1
     union = Union(first_entity)
-    numbers: dict[int, int] = {}
-    entities: list[int] = []
-
-    def node(seen: int, entity: int) -> int:
-        if seen:
-            return seen
-        if entity not in numbers:
-            numbers[entity] = first_entity + len(entities)
-            entities.append(entity)
-            union.grow(first_entity + len(entities))
-        return numbers[entity]
-
+    entities = _Bits()
+    highest = 0
     last: tuple[int, int] | None = None
     lead = 0
     for block in stage.keys_in_order():
         for rule, value, seen, entity in block:
-            this = node(seen, entity)
+            this = seen or first_entity + entity
+            if entity:
+                union.grow(this + 1)
+                entities.add(entity)
+                highest = max(highest, entity)
             if (rule, value) == last:
                 union.join(lead, this)
             else:
                 last, lead = (rule, value), this
     rows: list[tuple[int, int, int]] = []
-    for seen in range(1, first_entity):
-        if seen in found.keyed:
-            rows.append((union.find(seen), seen, 0))
+    for number in range(1, first_entity + highest + 1):
+        entity = number - first_entity
+        if number in found.keyed if entity < 0 else entity in entities:
+            seen = number if entity < 0 else 0
+            rows.append((union.find(number), seen, max(entity, 0)))
             if len(rows) >= 5000:
                 stage.add_components(rows)
                 rows = []
-    rows += [(union.find(number), 0, entity) for entity, number in numbers.items()]
     stage.add_components(rows)
 
 

@@ -206,6 +206,8 @@ def _plan_one(
     if linked:
         plan = replace(plan, changed=True)
     digests = tuple(operation_digest(plan.entity, op) for op in plan.operations)
+    if reverted:  # a person ordered exactly this
+        approved = approved | frozenset(digests)
     keys: tuple[tuple[int, int], ...] = ()
     if plan.changed:
         keys = tuple(

@@ -4,11 +4,13 @@ transaction: agreed values, the bases of their changes and the operations togeth
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
 from sqlalchemy import Connection
 
+from syncd.adapter import NativeFields
 from syncd.core import keys
 from syncd.core.guard import Measure, Trip, kinds, measures, trips
 from syncd.core.model import Entity, Operation, OpKind
@@ -17,6 +19,7 @@ from syncd.engine.collect import empty_digest
 from syncd.engine.context import RunContext
 from syncd.engine.planning import PLANNED_TICK, Draft, PlanTotals
 from syncd.engine.result import PlannedOperation, RunMode
+from syncd.errors import SystemFault
 from syncd.store import conflicts, events, holds, journal, quarantine, runs, shadow
 from syncd.store.events import Event
 from syncd.store.holds import HoldItem, ItemState
@@ -100,6 +103,7 @@ def _record(context: RunContext, drafts: Sequence[Draft]) -> list[HoldItem]:
     if not drafts:
         return []
     context.beat()
+    stands = _standing(context, drafts)
     store, flow, run, at = context.store, context.flow, context.number, context.at
     with store.write(context.fence) as conn:
         tick = store.tick(conn)
@@ -143,7 +147,7 @@ def _record(context: RunContext, drafts: Sequence[Draft]) -> list[HoldItem]:
             for item, state in draft.settled:
                 holds.settle(conn, [item], state, at=at)
         entries = [
-            _entry(context, i, operation)
+            _entry(context, i, operation, stands)
             for draft, i in zip(drafts, of, strict=True)
             for operation in draft.plan.operations
         ]
@@ -169,12 +173,35 @@ def _record(context: RunContext, drafts: Sequence[Draft]) -> list[HoldItem]:
     ]
 
 
-def _entry(context: RunContext, entity: int, operation: Operation) -> journal.JournalEntry:
+Stands = Mapping[tuple[str, str | None], NativeFields]
+
+
+def _standing(context: RunContext, drafts: Sequence[Draft]) -> Stands:
+    """Rows as they stand now, for updates through a lens that joins columns: it keeps what the
+    new value leaves as it was (a family name of several words). Without them it splits anew."""
+    wanted: dict[str, list[str]] = {}
+    for draft in drafts:
+        for operation in draft.plan.operations:
+            joined = context.open.compiled.members[operation.member].mapping.joined
+            if operation.kind is OpKind.UPDATE and operation.key and joined & set(operation.fields):
+                wanted.setdefault(operation.member, []).append(operation.key)
+    found: dict[tuple[str, str | None], NativeFields] = {}
+    for member, keys in wanted.items():
+        with suppress(SystemFault):
+            for row in context.readers[member].endpoint.get(keys):
+                found[member, row.key] = row.values
+    return found
+
+
+def _entry(
+    context: RunContext, entity: int, operation: Operation, stands: Stands
+) -> journal.JournalEntry:
     member = context.open.compiled.members[operation.member]
     create = operation.kind is OpKind.CREATE
     native = None
     if operation.kind is OpKind.UPDATE:
-        native = pack(member.mapping.to_native(operation.fields, {}))
+        current = stands.get((operation.member, operation.key), {})
+        native = pack(member.mapping.to_native(operation.fields, current))
     return journal.JournalEntry(
         0,
         context.seams.ids.new(),

@@ -4,15 +4,17 @@ found, by key, receipt, transaction or a read, never blindly repeated (law 7).""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from syncd.adapter import Outcome, Status
 from syncd.core.mapping import MemberMapping
+from syncd.core.model import UNSET, OpKind
 from syncd.engine.apply import Applied, settle_outcomes, write_of
 from syncd.engine.context import RunContext
 from syncd.engine.opening import recall
 from syncd.errors import SyncdError
 from syncd.store import journal, shadow
-from syncd.store.journal import JournalEntry
+from syncd.store.journal import JournalEntry, OpState, Settlement
 
 
 def recover(context: RunContext) -> None:
@@ -25,12 +27,44 @@ def recover(context: RunContext) -> None:
         context.say("info", f"{dropped} operations of an interrupted run were never sent")
     with context.store.read() as conn:
         left = [entry for block in journal.unsettled(conn, flow) for entry in block]
+    left = _drop_overtaken(context, left)
     by_batch: dict[tuple[str, str | None], list[JournalEntry]] = {}
     for entry in left:
         by_batch.setdefault((entry.operation.member, entry.token), []).append(entry)
     for (member, token), entries in by_batch.items():
-        for start in range(0, len(entries), 500):
-            _settle(context, member, token, entries[start : start + 500])
+        # what went out together is asked for together: a batch tells more than its parts
+        size = 500 if token is None else len(entries)
+        for start in range(0, len(entries), size):
+            _settle(context, member, token, entries[start : start + size])
+
+
+def _drop_overtaken(context: RunContext, left: Sequence[JournalEntry]) -> list[JournalEntry]:
+    """An update nobody can tell of is past once the member has confirmed the same fields at its
+    sequence or a later one, by a read or by a later write."""
+    unknown = [e for e in left if e.state is OpState.UNKNOWN and e.operation.kind is OpKind.UPDATE]
+    if not unknown:
+        return list(left)
+    with context.store.read() as conn:
+        ids = {entry.entity for entry in unknown}
+        entities = {e.id: e for e in shadow.load_entities(conn, context.flow, list(ids))}
+    past = []
+    for entry in unknown:
+        entity, member = entities.get(entry.entity), entry.operation.member
+        link = entity.links.get(member) if entity is not None else None
+        if link is None or all(
+            name in link.bases and link.bases[name].sent is UNSET and link.bases[name].seq >= seq
+            for name, seq in entry.operation.seqs.items()
+        ):
+            past.append(entry)
+    if past:
+        with context.store.write(context.fence) as conn:
+            journal.settle(
+                conn,
+                [Settlement(e.id, OpState.SUPERSEDED, error="overtaken") for e in past],
+            )
+            shadow.mark_work(conn, {e.entity: True for e in past})
+    gone = {entry.id for entry in past}
+    return [entry for entry in left if entry.id not in gone]
 
 
 def _settle(
@@ -54,8 +88,12 @@ def _settle(
             except SyncdError as error:
                 outcomes += [Outcome(e.op_id, Status.UNKNOWN, error=str(error)) for e in group]
     # A key that the mapping of today cannot read back is still the proof that it happened.
-    settle_outcomes(context, member, entries, outcomes, Applied())
     report = context.report.members[member]
+    before = replace(report)
+    settle_outcomes(context, member, entries, outcomes, Applied())
+    # done by the run that was interrupted, not by this one
+    report.created, report.updated, report.deleted = before.created, before.updated, before.deleted
+    report.stale, report.rejected = before.stale, before.rejected
     known = sum(1 for o in outcomes if o.status is not Status.UNKNOWN)
     if known:
         context.say(

@@ -98,6 +98,7 @@ class Database:
     def __init__(self, kind: str, url: str) -> None:
         self.kind, self.url = kind, url
         self.engine = sa.create_engine(url, poolclass=sa.pool.StaticPool)
+        self._logs = False
         self.run(f"CREATE TABLE {_LOG} (id {_NUMBER[kind]}, tab VARCHAR(100), op VARCHAR(10))")
         if kind == "postgresql":
             self.run(
@@ -105,19 +106,19 @@ class Database:
                 f"$$ BEGIN INSERT INTO {_LOG} (tab, op) VALUES (TG_ARGV[0], lower(TG_OP)); "
                 "RETURN NULL; END $$"
             )
+        self._logs = True
 
     def run(self, *statements: str, **values: Any) -> list[tuple[Any, ...]]:
         """What these answer, the last one's rows; not counted among what runs write."""
         rows: list[tuple[Any, ...]] = []
+        last = f"SELECT coalesce(max(id), 0) FROM {_LOG}"
         with self.engine.begin() as conn:
-            before = 0
-            if self.engine.dialect.has_table(conn, _LOG):
-                before = conn.scalar(sa.text(f"SELECT coalesce(max(id), 0) FROM {_LOG}")) or 0
+            before = conn.exec_driver_sql(last).scalar() if self._logs else 0
             for statement in statements:
                 done = conn.execute(sa.text(statement.replace("::", r"\:\:")), values)
                 rows = [tuple(row) for row in done] if done.returns_rows else []
-            if self.engine.dialect.has_table(conn, _LOG):
-                conn.execute(sa.text(f"DELETE FROM {_LOG} WHERE id > :before"), {"before": before})
+            if self._logs:
+                conn.exec_driver_sql(f"DELETE FROM {_LOG} WHERE id > {before}")
         return rows
 
     def watch(self, table: str) -> None:

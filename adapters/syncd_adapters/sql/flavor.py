@@ -8,7 +8,7 @@ no name, however hostile, is ever part of the text unquoted.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -70,7 +70,12 @@ class Flavor(ABC):
         """It goes back to the pool, which SQLAlchemy's inspector uses too."""
 
     def broken(self, connection: Connection) -> bool:
+        """Whether it is of no use to the next one."""
         return False
+
+    def true_name(self, reflected: str) -> str:
+        """A column's name as SQLAlchemy's inspector gives it, unescaped."""
+        return reflected
 
     @contextmanager
     def border(self, doing: str) -> Iterator[None]:
@@ -103,13 +108,13 @@ class Flavor(ABC):
         try:
             with self.border(doing):
                 yield connection
-            failed = self.broken(connection)
+            failed = False
         finally:
             with suppress(Exception):
                 self.rollback(connection)
             self.give_back(connection)
             with suppress(Exception):
-                if failed:  # whatever happened to it, a new one is cheaper than a doubt
+                if failed or self.broken(connection):  # a new one is cheaper than a doubt
                     pooled.invalidate()
                 pooled.close()
 
@@ -246,7 +251,7 @@ class Flavor(ABC):
     @abstractmethod
     def stream(
         self, connection: Connection, layout: Layout, sql: str, keys_only: bool
-    ) -> Iterator[tuple[list[str], list[bytes]]]:
+    ) -> Generator[tuple[list[str], list[bytes]], None, None]:
         """Blocks of (keys, raws) of a select with `selected` columns."""
 
     def literal(self, text: str) -> str:
@@ -301,9 +306,15 @@ class Flavor(ABC):
     @abstractmethod
     def delete(self, connection: Connection, layout: Layout, keys: Sequence[Parts]) -> None: ...
 
-    def token(self, connection: Connection, made: Sequence[Parts]) -> str | None:
+    def token(
+        self,
+        connection: Connection,
+        layout: Layout,
+        written: Sequence[Parts],
+        made: Sequence[Parts],
+    ) -> str | None:
         """Names the transaction at hand so that `ended` can tell later what became of it.
-        made: keys the database made in it."""
+        written: keys of the rows that stand after it; made: those the database made in it."""
         return None
 
     @abstractmethod

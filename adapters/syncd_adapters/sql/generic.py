@@ -7,7 +7,7 @@ snapshot is one statement, and not called consistent, so an absence has to be se
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -165,7 +165,7 @@ class Generic(Flavor):
 
     def stream(
         self, connection: Connection, layout: Layout, sql: str, keys_only: bool
-    ) -> Iterator[tuple[list[str], list[bytes]]]:
+    ) -> Generator[tuple[list[str], list[bytes]], None, None]:
         maker = self.row_maker(layout)
         staged = sqlite3.connect("")  # a temporary file of SQLite's own
         cursor = connection.cursor()

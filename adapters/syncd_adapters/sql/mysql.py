@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -68,7 +68,7 @@ class MySql(MySqlServer):
 
     def stream(
         self, connection: Connection, layout: Layout, sql: str, keys_only: bool
-    ) -> Iterator[tuple[list[str], list[bytes]]]:
+    ) -> Generator[tuple[list[str], list[bytes]], None, None]:
         cursor = connection.cursor(SSCursor)
         done = False
         try:
@@ -141,9 +141,12 @@ class MySql(MySqlServer):
     def reserve(
         self, connection: Connection, layout: Layout, missing: Sequence[str], count: int
     ) -> list[list[Native]] | None:
-        found = {name: (default, extra) for name, _, default, extra in self._columns(layout.ref)}
+        columns = self.columns(connection, layout.ref)
+        found = {name: (default, extra) for name, _, default, extra in columns}
         made: list[list[Native]] = []
         for name in missing:
+            if name not in found:
+                return None  # the insert will say that the table is not there any more
             default, extra = found[name]
             if "auto_increment" in extra.lower():
                 return None
@@ -304,7 +307,13 @@ class MySql(MySqlServer):
 
     # -- what became of a transaction --------------------------------------------------------
 
-    def token(self, connection: Connection, made: Sequence[Parts]) -> str | None:
+    def token(
+        self,
+        connection: Connection,
+        layout: Layout,
+        written: Sequence[Parts],
+        made: Sequence[Parts],
+    ) -> str | None:
         return f"mysql:{made_range(made) or ':'}"
 
     def ended(self, connection: Connection, token: str | None) -> bool | None:

@@ -161,7 +161,8 @@ class MySqlServer(Flavor):
         return [(name, TableRef(schema, name), view == "1") for name, view in found]
 
     def declared(self, ref: TableRef) -> dict[str, str]:
-        kinds = {name: kind for name, kind, _, _ in self._columns(ref)}
+        with self.session(f"looking at {ref.name}") as connection:
+            kinds = {name: kind for name, kind, _, _ in self.columns(connection, ref)}
         return kinds | dict.fromkeys(self._json(ref, kinds), "json")
 
     def _json(self, ref: TableRef, kinds: Mapping[str, str]) -> list[str]:
@@ -179,13 +180,16 @@ class MySqlServer(Flavor):
             found = self.rows(connection, sql, (self._schema(ref), ref.name))
         return [checks[clause] for (clause,) in found if clause in checks]
 
-    def _columns(self, ref: TableRef) -> list[tuple[Any, ...]]:
+    def columns(self, connection: Connection, ref: TableRef) -> list[tuple[Any, ...]]:
+        """(name, type, default, extra)"""
         sql = (
             "SELECT column_name, column_type, column_default, extra FROM "
             "information_schema.columns WHERE table_schema = %s AND table_name = %s"
         )
-        with self.session(f"looking at {ref.name}") as connection:
-            return self.rows(connection, sql, (self._schema(ref), ref.name))
+        return self.rows(connection, sql, (self._schema(ref), ref.name))
+
+    def true_name(self, reflected: str) -> str:
+        return reflected.replace("``", "`")
 
     def refine(self, column: Column) -> Column:
         kind = column.type.lower()

@@ -17,6 +17,7 @@ from syncd_adapters.sql.tokens import made_range, read_range
 _BATCH = "pg_temp.syncd_batch"
 _ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
 _SETTLE_SECONDS = 30
+_MOST_PARTS = 50  # more ids than these are not worth their place in the journal
 
 
 class Postgres(PostgresReader):
@@ -186,17 +187,34 @@ class Postgres(PostgresReader):
 
     # -- what became of a transaction --------------------------------------------------------
 
-    def token(self, connection: Connection, made: Sequence[Parts]) -> str | None:
-        sql = "SELECT pg_current_xact_id()::text, pg_snapshot_xmax(pg_current_snapshot())::text"
-        first, after = self.rows(connection, sql)[0]
-        return f"pg:{first}-{max(int(first), int(after) - 1)}{made_range(made)}"
+    def token(
+        self,
+        connection: Connection,
+        layout: Layout,
+        written: Sequence[Parts],
+        made: Sequence[Parts],
+    ) -> str | None:
+        """`pg:<transaction>[+<savepoint>…]`: rows carry the id of the savepoint they were
+        written in."""
+        xid = self.rows(connection, "SELECT pg_current_xact_id()::text")[0][0]
+        parts: list[str] = []
+        if written:
+            found = self.rows(
+                connection,
+                f"SELECT DISTINCT t.xmin::text FROM {self._keys_from(layout, written)} "
+                f"JOIN {self.table(layout.ref)} AS t ON {self._on_key(layout, 't', 'k')}",
+            )
+            parts = sorted(row[0] for row in found)
+        if len(parts) > _MOST_PARTS:
+            parts = []
+        return "pg:" + "+".join([xid, *parts]) + made_range(made)
 
     def ended(self, connection: Connection, token: str | None) -> bool | None:
         if token is None:
             return False  # the token is durable before COMMIT is sent: it never was
         if not token.startswith("pg:"):
             return None
-        xid = token.split(":")[1].partition("-")[0]
+        xid = token.split(":")[1].partition("+")[0]
         deadline = self.context.seams.clock.monotonic() + _SETTLE_SECONDS
         while True:
             state = self.rows(connection, "SELECT pg_xact_status(%s::xid8)", (xid,))[0][0]
@@ -211,11 +229,8 @@ class Postgres(PostgresReader):
     def candidates(
         self, connection: Connection, layout: Layout, token: str
     ) -> list[tuple[bytes, bool]]:
-        # Rows carry the id of their savepoint, which lies between the transaction's own and the
-        # highest given when the token was made.
-        first, last = (int(n) % 2**32 for n in token.split(":")[1].split("-"))
-        joined = "AND" if first <= last else "OR"  # ids wrap around
-        ours = f"(xmin::text::bigint >= {first} {joined} xmin::text::bigint <= {last})"
+        ids = [str(int(n) % 2**32) for n in token.split(":")[1].split("+")]
+        ours = "xmin::text IN (" + ", ".join(f"'{n}'" for n in ids) + ")"
         found = [(raw, True) for raw in self.select_raws(connection, layout, ours, ())]
         numbers = read_range(token)
         if numbers is not None:  # also those somebody has edited since

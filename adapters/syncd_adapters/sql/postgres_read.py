@@ -59,7 +59,9 @@ class PostgresReader(PostgresServer):
 
     def _copy_out(self, connection: Connection, select: str) -> Iterator[list[bytes]]:
         """The lines of a COPY in blocks, without their ends. Leaving early cancels it."""
-        with connection.cursor() as cursor, cursor.copy(f"COPY ({select}) TO STDOUT", ()):
+        # COPY takes no parameters, and so does not read a doubled % as one
+        statement = f"COPY ({select}) TO STDOUT".replace("%%", "%")
+        with connection.cursor() as cursor, cursor.copy(statement):
             more = True
             while more:  # a COPY that has ended must not be asked again
                 lines, more = connection.wait(_read_block(connection.pgconn))
@@ -73,7 +75,7 @@ class PostgresReader(PostgresServer):
 
     def stream(
         self, connection: Connection, layout: Layout, sql: str, keys_only: bool
-    ) -> Iterator[tuple[list[str], list[bytes]]]:
+    ) -> Generator[tuple[list[str], list[bytes]], None, None]:
         keys_of = self._block_keys(layout)
         for raws in self._copy_out(connection, sql):
             keys = keys_of(raws)

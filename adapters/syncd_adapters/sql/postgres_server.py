@@ -45,6 +45,9 @@ class PostgresServer(Flavor):
             f"SET LOCAL lock_timeout = {limit}",
         )
 
+    def broken(self, connection: Connection) -> bool:
+        return bool(connection.closed) or connection.info.transaction_status != 0
+
     def savepoint(self, connection: Connection, name: str) -> None:
         self.command(connection, f"SAVEPOINT {name}; SET CONSTRAINTS ALL DEFERRED")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -38,15 +38,21 @@ class SqlSnapshot:
         self._where = where
         self._keys_only = keys_only
         self._maker = flavor.row_maker(layout)
+        self._streams: list[Generator[tuple[list[str], list[bytes]], None, None]] = []
+
+    def close(self) -> None:
+        """Ends a stream that was left early, so that its connection can go on."""
+        for stream in self._streams:
+            stream.close()
 
     def blocks(self) -> Iterator[Block]:
         name = self._layout.schema.name
         last = ""
         sql = self._flavor.read_sql(self._layout, self._where)
         with self._flavor.border(f"reading {name}"):
-            for keys, raws in self._flavor.stream(
-                self._connection, self._layout, sql, self._keys_only
-            ):
+            stream = self._flavor.stream(self._connection, self._layout, sql, self._keys_only)
+            self._streams.append(stream)
+            for keys, raws in stream:
                 # sorted() of a list in order is one linear pass
                 if not keys or keys[0] < last or keys != sorted(keys):
                     raise ReadIncomplete(
@@ -84,9 +90,11 @@ def open_snapshot(
         conditions.append(nothing_live(layout.schema, spec.soft_delete, quoted))
     with flavor.session(f"reading {name}") as connection:
         flavor.begin_read(connection)
+        # the first read, not BEGIN, is where a transaction begins to see one state
+        flavor.rows(connection, f"SELECT 1 FROM {flavor.table(layout.ref)} WHERE 1 = 0")
         _warn_of_keyless(flavor, connection, layout)
         cursor = None if keys_only else _latest(flavor, connection, layout)
-        yield SqlSnapshot(
+        snapshot = SqlSnapshot(
             flavor,
             connection,
             layout,
@@ -95,7 +103,10 @@ def open_snapshot(
             _later(cursor, since, layout),
             keys_only,
         )
-        flavor.rollback(connection)
+        try:
+            yield snapshot
+        finally:
+            snapshot.close()
 
 
 def _warn_of_keyless(flavor: Flavor, connection: Connection, layout: Layout) -> None:

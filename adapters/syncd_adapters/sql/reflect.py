@@ -68,7 +68,12 @@ def describe(flavor: Flavor, name: str, key: Sequence[str] = ()) -> tuple[TableR
             primary = () if view else _primary(inspector, ref)
             unique = () if view else flavor.uniques(ref) or _unique(inspector, ref)
             parents = () if view else _parents(flavor, inspector, ref)
-    by_name: dict[str, Any] = {str(found["name"]): found for found in reflected}
+    true = flavor.true_name
+    by_name: dict[str, Any] = {}
+    for found in reflected:
+        by_name[true(found["name"])] = {**found, "name": true(found["name"])}
+    primary = tuple(map(true, primary))
+    unique = {tuple(map(true, names)) for names in unique}
     words = flavor.declared(ref)
     columns = {
         column: flavor.refine(_column(found, words.get(column)))

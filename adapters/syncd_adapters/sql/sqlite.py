@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -194,7 +194,7 @@ class Sqlite(Flavor):
 
     def stream(
         self, connection: Connection, layout: Layout, sql: str, keys_only: bool
-    ) -> Iterator[tuple[list[str], list[bytes]]]:
+    ) -> Generator[tuple[list[str], list[bytes]], None, None]:
         cursor = connection.cursor()
         try:
             cursor.execute(sql)
@@ -330,7 +330,13 @@ class Sqlite(Flavor):
 
     # -- what became of a transaction --------------------------------------------------------
 
-    def token(self, connection: Connection, made: Sequence[Parts]) -> str | None:
+    def token(
+        self,
+        connection: Connection,
+        layout: Layout,
+        written: Sequence[Parts],
+        made: Sequence[Parts],
+    ) -> str | None:
         return f"sqlite:{made_range(made) or ':'}"
 
     def ended(self, connection: Connection, token: str | None) -> bool | None:

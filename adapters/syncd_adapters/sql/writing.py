@@ -115,7 +115,8 @@ class Writer:
             if not applied:
                 flavor.rollback(connection)
                 return batch.outcomes
-            name = self._guard(lambda: flavor.token(connection, batch.made))
+            written = [self._layout.parts(o.after.key) for o in applied if o.after is not None]
+            name = self._guard(lambda: flavor.token(connection, self._layout, written, batch.made))
             if name is not None:
                 token(_promising(name, batch))
             return self._commit(connection, batch.outcomes)

@@ -50,12 +50,11 @@ class Held:
     behind: bool
     seqs: Row
     changed: bool
+    differs: Row
     may: bool  # authority over this change
     degraded: bool
     odd: bool = False  # another form read on an unproven base
     doubt: bool = False  # an unknown write on some field
-    again: bool = False  # the same other form, read a second time
-    setback: bool = False  # the old value under a newer version, after an unknown write
 
 
 class Question:
@@ -96,34 +95,36 @@ class Question:
         if read.status is not ReadStatus.SEEN or read.record is None:
             return None
         known = read.record.version is not None and read.record.version == link.version
-        if read.tick < link.moved_tick and not known:
+        lag = self.rules.members[name].read_lag
+        if not known and read.tick < link.moved_tick:
             return None
+        if not known and lag and link.moved_at is not None:
+            quiet = seconds(link.moved_at) + lag
+            mine, its = link.own_time, read.record.modified
+            later = self.newer(name) and mine is not None and its is not None and its > mine
+            if not later and self.world.now.timestamp() < quiet:
+                return None
         return tuple(read.record.fields[f] for f in self.group)
 
     def side(self, name: str, now: Row, held: list[Base]) -> Held:
-        values, seqs, differs, odd, again = [], [], [], False, False
+        values, seqs, differs, odd = [], [], [], False
         doubt = any(b.sent is not UNSET for b in held)
         for f, value, base in zip(self.group, now, held, strict=True):
             compare = self.rules.fields[f].compare
             folded, old, seq = compare(value), base.value, base.seq
+            # the old value under a newer version, after an unknown write: set back by somebody
+            setback = base.sent is not UNSET and self.newer(name)
             if base.sent is not UNSET and folded == compare(base.sent):
                 old, seq = value, self.seq  # the unknown write is proven by what stands there
+                setback = False
             if base.unproven and folded != compare(old):
                 if base.seen is not UNSET and compare(base.seen) == folded:
-                    old = value  # read twice: the member's own form
-                    again = True
+                    old = value  # what the same value sent before looked like: its own form
                 else:
                     odd = True
             values.append(old)
             seqs.append(seq)
-            differs.append(folded != compare(old))
-        record = self.world.reads[name].record
-        newer = record is not None and record.version != self.entity.links[name].version
-        setback = newer and any(
-            b.sent is not UNSET
-            and self.rules.fields[f].compare(v) == self.rules.fields[f].compare(b.value)
-            for f, v, b in zip(self.group, now, held, strict=True)
-        )
+            differs.append(folded != compare(old) or setback)
         base_row = tuple(values)
         changed = any(differs)
         blanking = self.field.fill and all(v in (None, "") for v in now)
@@ -140,20 +141,24 @@ class Question:
             behind=behind,
             seqs=tuple(seqs),
             changed=changed,
+            differs=tuple(differs),
             may=name in self.sources and not blanking,
             degraded=degraded,
             odd=odd,
             doubt=doubt,
-            setback=setback,
-            again=again,
         )
+
+    def newer(self, name: str) -> bool:
+        """The record's version is not the one its bases were confirmed at."""
+        link, record = self.entity.links[name], self.world.reads[name].record
+        versions = {link.version, record.version if record is not None else link.version}
+        return len(versions) > 1 and None not in versions
 
     def candidate(self, side: Held) -> Row:
         """Law 14: a field that equals its own base brings the agreed value."""
         out = []
-        for f, now, base, agreed in zip(self.group, side.now, side.base, self.row, strict=True):
-            compare = self.rules.fields[f].compare
-            out.append(agreed if compare(now) == compare(base) else now)
+        for now, differs, agreed in zip(side.now, side.differs, self.row, strict=True):
+            out.append(now if differs else agreed)
         return tuple(out)
 
     def time(self, name: str) -> str | None:
@@ -171,12 +176,6 @@ def verdicts(world: World, group: tuple[str, ...]) -> list[Verdict]:
     q = Question(world, group)
     if any(b.sent is not UNSET for held in q.absent.values() for b in held):
         return [frozen(q, None)]  # law 7: not merged until that is settled
-    if any(s.setback for s in q.sides.values()):
-        return []  # law 5 makes it an edit, the journal's word that nothing happened does not
-    if any(s.again and not s.odd for s in q.sides.values()):
-        # "read twice for the same value sent" is met by two reads, or by two sendings only.
-        otherwise = merged(q)
-        return [frozen(q, None), *otherwise] if otherwise else []
     if any(s.doubt for s in q.sides.values()):
         # The read may count as the settlement, or the journal is waited for: both keep law 7.
         otherwise = merged(q)
@@ -189,14 +188,13 @@ def merged(q: Question) -> list[Verdict]:
     odd = {n: s for n, s in q.sides.items() if s.odd}
     movers = {n: s for n, s in q.sides.items() if s.changed and s.may}
     drifting = {n: s for n, s in q.sides.items() if s.changed and not s.may}
-    if any(n in odd for n in drifting):
-        return []  # another form at a mere target, first read: case, or drift
+    if odd:  # whatever the policy and the authority: it may be what our own write looks like
+        asked = [q.candidate(s) for s in (*movers.values(), *odd.values())]
+        return [frozen(q, {q.fold(row) for row in (q.row, *asked)})]
     blind = [n for n in movers if n in q.sources and n not in q.targets]
     unwritable = [n for n in (*q.sides, *q.absent) if n in q.sources and n not in q.targets]
     if blind and len(unwritable) > 1:
         return []  # law 13 has its own test
-    if odd:
-        return [frozen(q, {q.fold(q.row)} | {q.fold(q.candidate(s)) for s in movers.values()})]
     if drifting and q.rules.drift is Drift.REVIEW:
         if any(q.same(s.now, q.row) for s in drifting.values()):
             return []

@@ -126,6 +126,7 @@ def flows(draw: st.DrawFn, /, *, modes: bool = True, **over: Any) -> FlowRules:
             writes=writes,
             validate=valid,
             fingerprint=f"print-{name}",
+            read_lag=draw(st.sampled_from((0.0, 0.0, 0.0, 864_000.0))),
         )
     giver = next(m for m in members.values() if m.mode.is_source)
     for group in GROUPS:
@@ -242,13 +243,16 @@ def linked(
         edited=draw(st.sampled_from((None, *STAMPS))),
         moved_tick=10,
         moved_at="2026-05-01T00:00:00Z",
+        version=draw(st.sampled_from((None, "1", "1"))),
         fingerprint=rules.members[member].fingerprint,
     )
-    record = Record(f"{member}1", now, modified=draw(st.sampled_from((None, *STAMPS))), row_hash=5)
+    untouched = all(now[n] == b.value for n, b in held.items())
+    version = draw(st.sampled_from((None, "1", "2") if untouched else (None, "2")))
+    modified = draw(st.sampled_from((None, *STAMPS)))
+    record = Record(f"{member}1", now, version, modified, row_hash=5)
     shapes = ["seen", "seen", "seen", "seen"]
     if unread:
         shapes += ["unread", "old"]
-    untouched = all(now[n] == b.value for n, b in held.items())
     if untouched and not any(b.unproven or b.sent is not UNSET for b in held.values()):
         shapes += ["same", "same"]
     shape = draw(st.sampled_from(shapes))
