@@ -21,7 +21,6 @@ from syncd.cli.savedplan import PlanFile
 from syncd.core import keys
 from syncd.engine.result import RunMode, RunOptions, RunReport, RunState
 from syncd.errors import ConfigError, Interrupted, SyncdError
-from syncd.store import shadow
 
 if TYPE_CHECKING:
     from syncd.engine.session import Session
@@ -169,7 +168,7 @@ def run_all(
             with watching(app) as progress:
                 chosen = replace(options[flow], progress=progress)
                 if not chosen.dry_run and not yes:
-                    chosen = replace(chosen, confirm=lambda report: _confirm(app, session, report))
+                    chosen = replace(chosen, confirm=lambda report: _confirm(app, report))
                 report = session.run(flow, chosen)
             done.reports.append(report)
             if report.state is RunState.PLANNED and not chosen.dry_run:
@@ -220,25 +219,14 @@ def save(app: App, session: Session, done: Done, path: Path) -> None:
     file.write(path)
 
 
-def _confirm(app: App, session: Session, report: RunReport) -> bool:
+def _confirm(app: App, report: RunReport) -> bool:
     """A first run that would write: the plan is shown, a person says yes."""
-    if not _is_first(session, report):
-        return True
     if not app.asks:
         return False
     for line in planlines.report_lines(report, View.of(app.flow(report.flow)), verbose=False):
         app.out.note(line)
     click.echo(f"This is the first run of {report.flow}. Do it? [y/N] ", nl=False, err=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-def _is_first(session: Session, report: RunReport) -> bool:
-    """Whether some member takes part for the first time, and anything is to be written."""
-    if not any(sum(member.planned.values()) for member in report.members.values()):
-        return False
-    with session.store().read() as conn:
-        live = shadow.live_links(conn, shadow.flow_id(conn, report.flow, create=False))
-    return not all(live.get(name) for name in report.members)
 
 
 def _record(app: App, text: str | None, flows: Sequence[str]) -> tuple[str, str] | None:

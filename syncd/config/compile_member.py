@@ -172,6 +172,11 @@ def uncreatable(member: CompiledMember) -> tuple[str, ...]:
     for name in member.mapping.unfilled:
         if name not in made:
             reasons.append(f"`{name}` must have a value and no field is mapped to it")
+    for name in member.key:
+        column = schema.columns[name]
+        filled = name in member.mapping.writes or column.default or column.derived
+        if not (filled or name in made or name in member.mapping.unfilled):
+            reasons.append(f"`{name}` is the key, and no field is mapped to it")
     return tuple(reasons)
 
 

@@ -11,6 +11,8 @@ from syncd.core.model import Candidate, Case, CaseKind, Entity, Fields, LinkStat
 from syncd.core.rules import Comparable, FlowRules
 from syncd.core.values import blank
 
+Pair = frozenset[tuple[str, str]]  # two records, each a (member, key)
+
 
 class Union:
     """Disjoint sets over node numbers 0…n-1; eight bytes a node (path halving, smallest root)."""
@@ -82,7 +84,7 @@ def resolve(
     records: Sequence[Free],
     entities: Sequence[Entity],
     missing: Mapping[int, frozenset[str]],
-    never: frozenset[frozenset[tuple[str, str]]] = frozenset(),
+    never: frozenset[Pair] = frozenset(),
 ) -> list[Found | Case]:
     """Split one bucket of nodes into components by their real keys and judge each.
 
@@ -107,9 +109,35 @@ def resolve(
     for bucket in buckets.values():
         free = sorted((n for n in bucket if isinstance(n, Free)), key=lambda r: (r.member, r.key))
         known = sorted((n for n in bucket if isinstance(n, Entity)), key=lambda e: e.id)
-        if free:
+        if not free:
+            continue
+        apart = _apart(free, known, never)
+        if apart is not None:
+            results += apart
+        else:
             results.append(_judge(rules, free, known, missing, never))
     return results
+
+
+def _apart(
+    free: Sequence[Free], known: Sequence[Entity], never: frozenset[Pair]
+) -> list[Found | Case] | None:
+    """Where a person said of every two of these that they are not the same, each unlinked record
+    is a thing of its own."""
+    nodes: list[tuple[tuple[str, str], ...]] = [((r.member, r.key),) for r in free]
+    nodes += [tuple((m, link.key) for m, link in e.links.items()) for e in known]
+    pairs = [(a, b) for i, a in enumerate(nodes) for b in nodes[i + 1 :]]
+    if not never or not pairs or not all(is_never(a, b, never) for a, b in pairs):
+        return None
+    return [Found((record,)) for record in free]
+
+
+def is_never(
+    a: Iterable[tuple[str, str]], b: Iterable[tuple[str, str]], never: frozenset[Pair]
+) -> bool:
+    """Whether any record of the one was said not to be the same as any of the other."""
+    others = list(b)
+    return any(frozenset((one, other)) in never for one in a for other in others)
 
 
 def _judge(
@@ -117,7 +145,7 @@ def _judge(
     free: Sequence[Free],
     known: Sequence[Entity],
     missing: Mapping[int, frozenset[str]],
-    never: frozenset[frozenset[tuple[str, str]]],
+    never: frozenset[Pair],
 ) -> Found | Case:
     """A component links iff it holds at most one entity, one record a member, and no two
     different values of an exclusive key; else it is one case."""

@@ -228,7 +228,7 @@ class _GroupMerge:
                 notes.append(
                     Note(NoteKind.LOST, stance.member, tuple(lost), values, reason or "agreed")
                 )
-        if verdict is not None and verdict.beats:
+        if verdict is not None and verdict.beats and self.agreed:
             member = self.contest.origin().member or ""
             values = dict(self.contest.values)
             notes.append(Note(NoteKind.LOST, member, self.group, values, reason))

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from syncd.core.link import Pair
 from syncd.core.model import Case, Decision
 from syncd.core.rules import FlowRules
 from syncd.engine.opening import OpenFlow
@@ -16,6 +17,7 @@ from syncd.engine.result import RunOptions, RunReport
 from syncd.seams import Seams
 from syncd.store import conflicts
 from syncd.store.database import Store
+from syncd.store.identity import never_pairs
 from syncd.store.lease import Fence
 from syncd.store.stage import Stage
 
@@ -31,6 +33,7 @@ class RunContext:
             decisions on such cases that this run acts on
     beat    to be called often: keeps the lease, and raises Interrupted when asked to stop
     first_entry  the journal's number of this run's first operation; 0 = none yet
+    bare    members without a live link when this run planned: creates there do not count (law 16)
     """
 
     open: OpenFlow
@@ -50,7 +53,9 @@ class RunContext:
     pulled: dict[str, Pulled] = field(default_factory=dict)
     identity_cases: list[tuple[int, Case]] = field(default_factory=list)
     used: list[int] = field(default_factory=list)
+    bare: frozenset[str] | None = None
     _said: list[Decision] | None = None
+    _never: frozenset[Pair] | None = None
 
     @property
     def rules(self) -> FlowRules:
@@ -66,6 +71,12 @@ class RunContext:
             pending = conflicts.pending_decisions(conn, self.flow, [conflicts.NO_ENTITY])
             self._said = list(pending.get(conflicts.NO_ENTITY, ()))
         return self._said
+
+    def never(self, conn: Connection) -> frozenset[Pair]:
+        """Pairs of records a person said are not the same."""
+        if self._never is None:
+            self._never = never_pairs(conn, self.flow)
+        return self._never
 
     def say(self, level: str, text: str) -> None:
         self.report.messages.append((level, text))

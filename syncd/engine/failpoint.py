@@ -1,5 +1,6 @@
 """Named places of a run where a test may stop or kill the process: `SYNCD_FAILPOINT=name[:n]`
-ends it there with SIGKILL, at the n-th passing (first by default). Costs one comparison."""
+ends it there with SIGKILL, at the n-th passing (first by default); `name:n:stop` holds it there
+with SIGSTOP instead. Costs one comparison."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ NAMES = (
     "applied",
     "settled",
 )
-_WANTED, _, _PASS = os.environ.get("SYNCD_FAILPOINT", "").partition(":")
+_WANTED, _PASS, _HOW = (*os.environ.get("SYNCD_FAILPOINT", "").split(":"), "", "")[:3]
+_SIGNAL = signal.SIGSTOP if _HOW == "stop" else signal.SIGKILL
 _left = int(_PASS or 1)
 
 
@@ -25,4 +27,4 @@ def failpoint(name: str) -> None:
     global _left
     _left -= 1
     if _left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), _SIGNAL)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from syncd.core import hashing
 from syncd.core.cases import make_case
-from syncd.core.link import Found, Free, Union, match_keys, resolve
+from syncd.core.link import Found, Free, Pair, Union, is_never, match_keys, resolve
 from syncd.core.model import (
     Base,
     Candidate,
@@ -30,6 +30,7 @@ from syncd.core.rules import FlowRules
 from syncd.engine.context import RunContext
 from syncd.engine.units import Unit
 from syncd.store import shadow
+from syncd.store.conflicts import open_cases
 from syncd.store.stage import Seen, Stage
 
 _CHUNK = 500
@@ -40,6 +41,7 @@ def link(context: RunContext, conn: Connection, skip: frozenset[int]) -> None:
     """Bucket, judge, and put units on the stage. `skip`: stage ids of records that are no free
     nodes (a deleted id that is back, say)."""
     rules, stage = context.rules, context.stage
+    _still_same(context, conn)
     found = _keyed(rules, stage, skip)
     if not found.free and not found.linked:
         return
@@ -214,13 +216,13 @@ def _judge(context: RunContext, conn: Connection, buckets: Sequence[Bucket]) -> 
         }
         if not free:
             if len(linked) > 1:
-                _same_entity(context, current)
+                _same_entity(context, current, context.never(conn))
             continue
         if len(free) > _BUCKET:
             free = free[:_BUCKET]
         nodes = [Free(s.member, s.key, s.record.fields) for s in free if s.record is not None]
         by_key = {(s.member, s.key): s for s in free}
-        for one in resolve(rules, nodes, current, missing):
+        for one in resolve(rules, nodes, current, missing, context.never(conn)):
             if isinstance(one, Case):
                 said = answers.get(one.digest)
                 decided = _obey(said, one, linked, by_key) if said is not None else None
@@ -299,7 +301,22 @@ def _obey(
     return [_unit(Found(records), homes[0] if homes else None, chosen)]
 
 
-def _same_entity(context: RunContext, entities: Sequence[Entity]) -> None:
+def _still_same(context: RunContext, conn: Connection) -> None:
+    """Same-entity cases of earlier runs, as long as the keys still meet: nothing need change for
+    them to go on being open."""
+    for stored in open_cases(conn, context.flow, kind=CaseKind.SAME_ENTITY):
+        ids: set[int] = set()
+        for candidate in stored.case.candidates:
+            key = candidate.key or ""
+            entity = shadow.entity_of(conn, context.flow, candidate.source, key)
+            if entity is not None:
+                ids.add(entity)
+        loaded = shadow.load_entities(conn, context.flow, sorted(ids))
+        now = {e.id: context.stage.seen_of([e.id]) for e in loaded}
+        _same_entity(context, [_current(e, now[e.id]) for e in loaded], context.never(conn))
+
+
+def _same_entity(context: RunContext, entities: Sequence[Entity], never: frozenset[Pair]) -> None:
     """Linked stays linked when keys change; keys that meet another entity's raise a case."""
     rules = context.rules
     meeting = [e for e in entities if any(k.state is LinkState.LIVE for k in e.links.values())]
@@ -308,7 +325,7 @@ def _same_entity(context: RunContext, entities: Sequence[Entity]) -> None:
         (a, b)
         for i, a in enumerate(meeting)
         for j, b in enumerate(meeting)
-        if i < j and keys[i] & keys[j]
+        if i < j and keys[i] & keys[j] and not is_never(_records(a), _records(b), never)
     ]
     for a, b in groups:
         names = tuple(dict.fromkeys(name for rule in rules.match for name in rule))
@@ -320,6 +337,10 @@ def _same_entity(context: RunContext, entities: Sequence[Entity]) -> None:
         reason = f"entities {a.id} and {b.id} share a match key now"
         context.stage.block((a.id, b.id))
         context.identity_cases.append((a.id, make_case(CaseKind.SAME_ENTITY, names, shown, reason)))
+
+
+def _records(entity: Entity) -> list[tuple[str, str]]:
+    return [(member, link.key) for member, link in entity.links.items()]
 
 
 def _live_keys(rules: FlowRules, entity: Entity) -> Iterator[tuple[int, object]]:

@@ -36,6 +36,8 @@ def guard(context: RunContext, conn: Connection, totals: PlanTotals) -> dict[Mea
     since = context.now - timedelta(seconds=context.open.compiled.guard_window)
     window = runs.window(conn, context.flow, since=since.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
     live = shadow.live_links(conn, context.flow) if totals.measures else {}
+    if context.bare is None:  # planning records that moved once more does not ask again
+        context.bare = frozenset(name for name in rules.members if not live.get(name))
     found = {(t.kind, t.cause, t.target): t for t in trips(rules, totals.measures, window, live)}
     asked = {(hold.kind, hold.cause): hold.id for hold in holds.holds(conn, context.flow)}
     for measure, taken in totals.measures.items():
@@ -162,6 +164,8 @@ def _record(context: RunContext, drafts: Sequence[Draft]) -> list[HoldItem]:
         counted: dict[Measure, int] = {}
         for draft in drafts:
             for operation in draft.plan.operations:
+                if operation.kind is OpKind.CREATE and operation.member in (context.bare or ()):
+                    continue
                 for measure in measures(operation):
                     counted[measure] = counted.get(measure, 0) + 1
         runs.count(conn, flow, run, [GuardCount(*m, n) for m, n in counted.items()], at=at)

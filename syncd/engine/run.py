@@ -3,6 +3,7 @@ settle. Each line of `_way` is one stage, one file."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,8 @@ from syncd.store.flows import MemberState
 from syncd.store.lease import Alive, Fence
 from syncd.store.stage import Stage
 
-TTL = 60.0  # seconds a lease lasts without a sign of life
+# Seconds a lease lasts without a sign of life. The variable is for tests, which cannot wait so long
+TTL = float(os.environ.get("SYNCD_LEASE_SECONDS", "60"))
 AGAIN = 2  # times that records which moved under the plan are read and planned again
 
 

@@ -200,7 +200,7 @@ class World:
     servers: Servers
     variant: Variant
     random: Random
-    flow: str = ""
+    timeout: float = 60.0  # of one statement
     sides: tuple[Side, ...] = field(default_factory=tuple)
     made: int = 0
     values: int = 0
@@ -231,6 +231,7 @@ class World:
         for side in self.sides:
             lines += [f"[systems.{side.name}]", 'connector = "sql"', f'url = "{side.url}"']
             lines += [f"receipts = {str(self.variant.receipts).lower()}"]
+            lines += [f"timeout = {self.timeout}"]
         lines += [
             f"[flows.{FLOW}]",
             'match = ["ref"]',

@@ -10,7 +10,7 @@ the fields `name`, `email` (unique) and `note` (not mapped), keyed by a number t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from syncd.adapter import (
@@ -321,7 +321,3 @@ class AdapterContract:
         endpoint.apply([delete("o2", gone)], go, tokens.append)
         (found,) = endpoint.settle([delete("o2", gone)], tokens[-1] if tokens else None)
         assert found.status is Status.APPLIED
-
-
-def mapped(row: Row) -> Mapping[str, Any]:
-    return row.values

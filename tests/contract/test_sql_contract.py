@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlworld import SqlWorld, context
+from sqlworld import SqlWorld
 from suite import AdapterContract, World
 
 from syncd.adapter import Endpoint, EndpointSpec
-from syncd_adapters.sql.adapter import SqlAdapter
 from syncd_adapters.sql.generic import Generic
 
 
@@ -41,6 +39,3 @@ class TestAnyDialect(AdapterContract):
         assert isinstance(adapter._flavor, Generic)
         endpoint = adapter.open(EndpointSpec("people", ("name",), frozenset({"name"})))
         assert not endpoint.capabilities.consistent
-
-
-__all__ = ["SqlAdapter", "context", "replace"]

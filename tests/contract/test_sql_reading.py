@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -251,9 +253,7 @@ def test_a_view_is_a_source_with_a_key_given(world: SqlWorld) -> None:
     for n in range(4):
         world.add(name=f"n{n}", email=f"e{n}")
     world.run("CREATE VIEW v AS SELECT email, name FROM people UNION ALL SELECT 'e1', 'twice'")
-    endpoint = world.adapter().open(
-        __import__("syncd.adapter").adapter.EndpointSpec("v", ("email", "name"), key=("email",))
-    )
+    endpoint = world.open("v", ["email", "name"], [], key=("email",))
     assert not endpoint.schema.writable
     with endpoint.snapshot() as snapshot:
         found = [keys.decode(k)[0] for b in snapshot.blocks() for k in b.keys]
@@ -273,9 +273,6 @@ def test_rows_without_a_key_are_left_out_and_said(
 
 
 def test_every_type_comes_as_a_plain_value_and_goes_back(world: SqlWorld) -> None:
-    import datetime as dt
-    from decimal import Decimal
-
     typed = {
         "sqlite": "b BOOLEAN, n BIGINT, d DECIMAL(12,2), f DOUBLE, day DATE, at DATETIME, "
         "tm TIME, u UUID, raw BLOB, j JSON",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from sqlworld import SqlWorld
 from suite import create, delete, forget, go, key, snapshot_of, statuses, update
 
@@ -67,8 +69,6 @@ def test_f25_s53_rounding_and_defaults_come_back(world: SqlWorld) -> None:
         f"CREATE TABLE t (id {world.number}, amount DECIMAL(10,2), kind VARCHAR(9) DEFAULT 'std')"
     )
     endpoint = world.open("t", ["amount", "kind"], ["amount"])
-    from decimal import Decimal
-
     (outcome,) = endpoint.apply([create("o", amount=Decimal("1.239"))], go, forget)
     assert outcome.after is not None
     assert outcome.after.values["kind"] == "std"
@@ -259,8 +259,6 @@ def test_a_locked_row_is_retried_and_then_unreachable(world: SqlWorld) -> None:
     endpoint = world.adapter(timeout=1).open(world.open("people", ["name"]).spec)
     if world.kind == "sqlite":
         endpoint._flavor.engine.dispose()
-        import sqlalchemy as sa
-
         sa.event.listen(
             endpoint._flavor.engine,
             "connect",

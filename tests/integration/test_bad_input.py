@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from kinds import LOCAL, SERVERS
+from servers import KINDS
 from world import PEOPLE, Member, World
 
 from syncd.core.model import CaseKind
 from syncd.engine.result import RunReport, RunState
 from syncd.errors import AccessDenied, ConfigError, Unreachable
 
-SERVERS = pytest.mark.parametrize("sql_kind", ["postgresql", "mariadb"])
 AMOUNT = {"email": PEOPLE["email"], "amount": "decimal(12,2)"}
 WORD = "s3cret-w0rd"
 
@@ -61,18 +62,24 @@ def written_view(world: World) -> None:
     world.flow({"a": Member(), "b": Member(options={"object": "b_view", "key": "id"})})
 
 
+FOUND_IN_THE_FILE = [
+    (unknown_key, "SY0103", "unknown key `modifed`", "modified"),
+    (unknown_policy, "SY0104", "'propogate' is not one of", "propagate"),
+    (unknown_field, "SY0112", "no field `phne`", "phone"),
+    (two_writers, "SY0118", "is written by flow `people` too", ""),
+    (unmapped_key, "SY0115", "`phone` is not mapped by b", ""),
+]
+FOUND_IN_THE_DATABASE = [
+    (unknown_column, "SY0130", "b_people has no column `b_fone`", "b_phone"),
+    (unfit_type, "SY0176", "amount", ""),
+    (written_view, "SY0133", "is a view and cannot be written", "source"),
+]
+
+
 @pytest.mark.parametrize(
-    ("mistake", "code", "says", "hint"),
-    [
-        (unknown_key, "SY0103", "unknown key `modifed`", "modified"),
-        (unknown_policy, "SY0104", "'propogate' is not one of", "propagate"),
-        (unknown_field, "SY0112", "no field `phne`", "phone"),
-        (unknown_column, "SY0130", "b_people has no column `b_fone`", "b_phone"),
-        (unfit_type, "SY0176", "amount", ""),
-        (two_writers, "SY0118", "is written by flow `people` too", ""),
-        (unmapped_key, "SY0115", "`phone` is not mapped by b", ""),
-        (written_view, "SY0133", "is a view and cannot be written", "source"),
-    ],
+    ("sql_kind", "mistake", "code", "says", "hint"),
+    [("sqlite", *case) for case in FOUND_IN_THE_FILE]
+    + [(kind, *case) for kind in KINDS for case in FOUND_IN_THE_DATABASE],
 )
 def test_a_mistake_in_the_config_is_said_with_its_line_and_changes_nothing(
     world: World, mistake: Callable[[World], None], code: str, says: str, hint: str
@@ -153,6 +160,7 @@ def test_an_unreachable_host_stops_its_member_only(world: World) -> None:
     assert world.equal()
 
 
+@LOCAL
 def test_a_member_that_was_never_reached_stops_the_flow(world: World) -> None:
     """Without having seen its object once nothing can be planned for the others either."""
     world.flow({m: Member() for m in "abc"})
@@ -281,6 +289,7 @@ def test_records_that_share_a_native_id_are_set_aside(world: World) -> None:
     assert world.quarantine() == []
 
 
+@LOCAL
 def test_records_that_share_a_match_key_are_a_case(world: World) -> None:
     """Two records of a with one e-mail: one case, neither is created; the rest goes on."""
     world.flow({"a": Member(), "b": Member()})

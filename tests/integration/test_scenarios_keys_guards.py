@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from faulty import Crash
+from kinds import mostly
 from world import PEOPLE, Member, World
 
 from syncd.adapter import Write
@@ -99,7 +100,7 @@ def test_s74_a_chain_with_two_exclusive_values_is_one_case(world: World) -> None
     assert set(world.linked("b", b)) == {"a", "b", "c"}
 
 
-@pytest.mark.parametrize("first", ["review", "prefer:b"])
+@mostly("first", "review", "prefer:b")
 def test_s75_a_late_key_makes_two_entities_one(world: World, first: str) -> None:
     """S75: an edit gives a record the key of another entity: a same-entity case; a person merges
     them. Bases follow where the values are the same; the rest is first sight."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
+from kinds import LOCAL, mostly
 from world import PEOPLE, Member, World, shown
 
 from syncd.core.model import CaseKind, Choice, LinkState
@@ -61,6 +61,7 @@ def test_s63_an_edit_on_a_base_behind_meets_the_agreed_value(world: World) -> No
     assert [phone(world, m, k) for m, k in keys.items()] == ["3", "3", "3"]
 
 
+@LOCAL
 def test_s63_a_preference_counts_the_agreed_value_as_its_origins(world: World) -> None:
     """S63: under prefer:a the agreed value is a's; it goes to c, whose 3 stands in the audit."""
     keys = c_was_down(world, conflict="prefer:a")
@@ -72,6 +73,7 @@ def test_s63_a_preference_counts_the_agreed_value_as_its_origins(world: World) -
     world.quiet()
 
 
+@LOCAL
 def test_s63_back_and_unedited_a_member_is_brought_up_to_date(world: World) -> None:
     """S63, S13: without an edit of its own c simply gets what it missed."""
     keys = c_was_down(world)
@@ -97,7 +99,7 @@ def test_s64_an_edit_right_after_our_write_is_an_edit(world: World) -> None:
     world.quiet(times=1)
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
+@mostly("when", "after", "before")
 def test_s65_an_edit_of_another_field_beside_our_write_travels(world: World, when: str) -> None:
     """S65: while we write b.phone a user edits b.name; only phone's base moved, so the name is
     seen as the edit it is."""
@@ -116,7 +118,7 @@ def test_s65_an_edit_of_another_field_beside_our_write_travels(world: World, whe
 # --- S66: a member that joins ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("first", ["review", "prefer:a", "prefer:c"])
+@mostly("first", "review", "prefer:a", "prefer:c")
 def test_s66_a_member_that_joins_is_first_sight(world: World, first: str) -> None:
     """S66: c joins with older values of many records. `first` decides: by default each is a
     question and nothing is written; preferring a only c is written; and only when asked for do
@@ -152,7 +154,7 @@ def test_s66_a_member_that_joins_is_first_sight(world: World, first: str) -> Non
 # --- S67: drift -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("drift", ["revert", "keep", "review"])
+@mostly("drift", "revert", "keep", "review")
 def test_s67_an_edit_without_authority_is_drift(world: World, drift: str) -> None:
     """S67: phone is b's; a's edit of it is taken back, kept as a's own form, or asked about, and
     never written to b. b's own edit goes to a."""
@@ -263,7 +265,7 @@ def truncate(world: World, member: str, column: str, length: int) -> None:
             )
 
 
-@pytest.mark.parametrize("lossy", ["review", "accept"])
+@mostly("lossy", "review", "accept")
 def test_s70_a_fix_at_a_member_that_truncates_loses_nothing_unasked(
     world: World, lossy: str
 ) -> None:
@@ -297,7 +299,7 @@ def test_s70_a_fix_at_a_member_that_truncates_loses_nothing_unasked(
 # --- S71: deletions that do not travel ------------------------------------------------------------
 
 
-@pytest.mark.parametrize("deletes", ["unlink", "ignore"])
+@mostly("deletes", "ignore", "unlink")
 def test_s71_after_a_deletion_that_does_not_travel_nothing_comes_back(
     world: World, deletes: str
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from faulty import Crash
+from kinds import LOCAL
 from world import Member, World, shown
 
 from syncd import host
@@ -70,6 +71,7 @@ def test_s41_an_edit_between_plan_and_write_is_not_overwritten(world: World) -> 
     assert (world.rows("a")[a]["phone"], world.rows("b")[b]["phone"]) == ("2", "9")
 
 
+@LOCAL
 def test_s41_a_policy_settles_what_moved_in_the_same_run(world: World) -> None:
     """S41: replanned, the policy decides between the two edits, in the same run."""
     a, b = ann_linked(world, conflict="prefer:a")
@@ -183,6 +185,7 @@ def test_s44_a_create_that_meets_a_new_record_links_to_it(world: World) -> None:
     assert report.state is RunState.DONE
 
 
+@LOCAL
 def test_s44_a_create_refused_for_a_stranger_goes_to_a_person(world: World) -> None:
     """S44: what is there belongs to somebody else; it stays as it is, the create waits in
     quarantine and names the record."""
@@ -208,9 +211,9 @@ def test_s46_three_of_two_hundred_fail_and_only_they_are_retried(world: World) -
     again alone."""
     world.flow({"a": Member(), "b": PICKY})
     bad = {10, 100, 150}
-    for n in range(200):
-        phone = "bad" if n in bad else "1"
-        world.add("a", email=f"p{n}@x.org", name=f"P{n}", phone=phone)
+    rows = [(f"p{n}@x.org", "bad" if n in bad else "1") for n in range(200)]
+    marks = ", ".join(f"('{mail}', 'P', '{phone}')" for mail, phone in rows)
+    world.sql("a", f"INSERT INTO {{t}} (a_email, a_name, a_phone) VALUES {marks}")
     report = world.run()
     assert (report.members["b"].created, report.members["b"].rejected) == (197, 3)
     assert len(world.rows("b")) == 197
@@ -238,14 +241,14 @@ def test_s47_a_poison_record_delays_no_other(world: World) -> None:
     world.run()
     world.edit("a", keys[0], phone="bad")
     attempts = []
-    for n in range(12):
+    for n in range(8):
         world.add("a", email=f"p{n}@x.org", name="P", phone="1")
         report = world.run()
         assert report.members["b"].created == 1
         assert report.quarantined == 1
         attempts.append(report.members["b"].rejected)
         world.clock.advance(60)
-    assert attempts == [1, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0]
+    assert attempts == [1, 1, 0, 1, 0, 0, 0, 1]
     (refused,) = world.quarantine()
     assert refused.attempts == 4
     assert world.rows("b")[keys[1]]["phone"] == "1"
@@ -288,6 +291,7 @@ def test_s48_a_run_that_ends_around_a_write_is_finished_by_the_next(
     world.quiet()
 
 
+@LOCAL
 def test_s48_a_system_that_fails_before_the_effect_is_tried_again(world: World) -> None:
     """S48: nothing was sent, so nothing is unknown: the next run sends it, once."""
     a, _ = ann_linked(world)
@@ -309,6 +313,7 @@ def test_s48_a_system_that_fails_before_the_effect_is_tried_again(world: World) 
 # --- S49: one owner of a flow ---------------------------------------------------------------------
 
 
+@LOCAL
 def test_s49_a_second_process_is_refused_until_the_lease_ends(world: World) -> None:
     """S49: while another process holds the flow a run is refused with exit 4; the lease of a
     holder that gives no sign of life ends by itself."""
@@ -321,6 +326,7 @@ def test_s49_a_second_process_is_refused_until_the_lease_ends(world: World) -> N
     assert world.run().state is RunState.DONE
 
 
+@LOCAL
 def test_s49_the_lock_of_a_dead_process_is_reclaimed(world: World) -> None:
     """S49: the holder is gone from this machine, so nobody waits for its lease to end."""
     ann_linked(world)

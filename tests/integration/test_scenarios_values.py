@@ -6,7 +6,7 @@ import sqlite3
 from itertools import permutations
 from typing import Any
 
-import pytest
+from kinds import LOCAL, mostly
 from world import PEOPLE, Member, World, shown
 
 from syncd.core.model import CaseKind
@@ -37,6 +37,7 @@ def test_s52_null_empty_and_white_space_are_kept_apart(world: World) -> None:
     world.quiet()
 
 
+@LOCAL
 def test_s52_a_field_may_take_null_and_empty_for_the_same(world: World) -> None:
     """S52: under `null = "empty"` and a fold, null, empty and blanks are one: no write."""
     note = {"type": "text", "null": "empty", "fold": ["trim"]}
@@ -172,7 +173,7 @@ def test_s55_the_newest_edit_wins_beyond_the_tolerance(world: World) -> None:
     world.quiet()
 
 
-@pytest.mark.parametrize("other", ["2024-01-02 00:00:01", "2024-01-02 00:00:00", None])
+@mostly("other", None, "2024-01-02 00:00:01", "2024-01-02 00:00:00")
 def test_s55_without_a_clear_later_time_nothing_is_guessed(world: World, other: str | None) -> None:
     """S55: within the tolerance, equal or missing, time decides nothing: review, or the declared
     tiebreak; a missing time is never the epoch."""
@@ -356,6 +357,6 @@ def test_s62_at_rest_nothing_is_written_in_any_order_of_members(world: World) ->
         ann(world, who, name="Ann", phone="1")
     world.settle()
     assert world.equal()
-    for order in permutations(members):
+    for order in list(permutations(members))[:: 1 if world.kind == "sqlite" else 3]:
         world.flow({who: members[who] for who in order})
         world.quiet(times=1)

@@ -35,6 +35,7 @@ from syncd.secrets import Secrets
 from syncd.store import conflicts, events, holds, identity, quarantine, shadow
 from syncd.store.cases import StoredCase
 from syncd.store.database import Store
+from syncd.store.holds import Hold, HoldItem
 from syncd.store.quarantine import Quarantined
 
 PEOPLE: Mapping[str, Any] = {
@@ -418,11 +419,11 @@ class World:
         with self.looking(flow) as (conn, number):
             return mark in shadow.tombstones(conn, number, member, [mark])
 
-    def holds(self, flow: str = "people") -> list[holds.Hold]:
+    def holds(self, flow: str = "people") -> list[Hold]:
         with self.looking(flow) as (conn, number):
             return holds.holds(conn, number)
 
-    def held(self, hold: holds.Hold) -> list[holds.HoldItem]:
+    def held(self, hold: Hold) -> list[HoldItem]:
         with self.store.read() as conn:
             return holds.items(conn, hold.id)
 
@@ -449,11 +450,11 @@ class World:
         with self.store.write() as conn:
             return conflicts.decide(conn, stored.id, stored.case.digest, answer, at=self.now)
 
-    def approve(self, hold: holds.Hold) -> int:
+    def approve(self, hold: Hold) -> int:
         with self.store.write() as conn:
             return holds.approve(conn, hold.id, hold.digest, by="pat", at=self.now)
 
-    def discard(self, hold: holds.Hold, revert: bool = False) -> int:
+    def discard(self, hold: Hold, revert: bool = False) -> int:
         with self.store.write() as conn:
             return holds.discard(conn, hold.id, hold.digest, by="pat", at=self.now, revert=revert)
 

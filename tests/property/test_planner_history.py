@@ -50,12 +50,39 @@ def test_edits_among_members_that_truncate_or_prove_nothing(tale: Tale) -> None:
 
 
 @LONG
+@given(st.builds(Tale, flows(), natures(), steps(persons=True)))
+def test_edits_and_persons_who_decide(tale: Tale) -> None:
+    """S3, S4, F71: a decision counts for exactly what it was shown; what loses is told."""
+    check(tale)
+
+
+@LONG
 @given(
-    st.builds(Tale, flows(), natures(plain=True), steps(deletes=True), st.sampled_from(BEGINNINGS)),
+    st.builds(
+        Tale,
+        flows(),
+        natures(plain=True),
+        steps(deletes=True, persons=True),
+        st.sampled_from(BEGINNINGS),
+    ),
     st.sampled_from(list(Deletes)),
     st.sampled_from(list(DeleteConflict)),
+    st.sampled_from((None, None, ("a",), ("b", "c"))),
+    st.booleans(),
 )
-def test_deletes_creates_and_edits(tale: Tale, deletes: Deletes, conflict: DeleteConflict) -> None:
+def test_deletes_creates_edits_and_persons(
+    tale: Tale,
+    deletes: Deletes,
+    conflict: DeleteConflict,
+    give: tuple[str, ...] | None,
+    every: bool,
+) -> None:
     """I1 to I6 with deletions and late members: S24-S28, S31, S69, S71, F8, F29."""
-    rules = replace(tale.rules, deletes=deletes, delete_conflict=conflict)
+    rules = replace(
+        tale.rules,
+        deletes=deletes,
+        delete_conflict=conflict,
+        deletes_from=give,
+        deletes_all=every,
+    )
     check(replace(tale, rules=rules))

@@ -1,91 +1,40 @@
-"""First sight, aggregation, deletions and creations, against their rules written out in full."""
+"""First sight, aggregation and creations, against their rules written out in full."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from law import SCALE, show
-from law.worlds import MEMBERS, NOW, RUN, TICK, fold, valid
+from law.small import (
+    BOTH,
+    MODES,
+    ORDERS,
+    QUICK,
+    UNREAD,
+    VALUES,
+    WHOLE,
+    ask,
+    flow,
+    linked,
+    seen,
+    sent,
+    told,
+)
+from law.worlds import MEMBERS, fold
 
 from syncd.core.model import (
     Agreed,
     Base,
     CaseKind,
     Entity,
-    EntityPlan,
-    EntityState,
     Link,
     LinkState,
     OpKind,
     Origin,
-    Read,
-    ReadStatus,
-    Record,
     Value,
 )
-from syncd.core.plan import plan_entity
-from syncd.core.rules import (
-    DeleteConflict,
-    Deletes,
-    Drift,
-    FieldRules,
-    FlowRules,
-    MemberRules,
-    Mode,
-    Policy,
-)
-
-QUICK = settings(
-    max_examples=300 * SCALE,
-    deadline=None,
-    report_multiple_bugs=False,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-MODES = st.sampled_from(list(Mode))
-VALUES = st.sampled_from((None, "x", "X ", "y", "z"))
-ORDERS = st.sampled_from((None, ("a",), ("b",), ("c", "a")))
-BOTH = dict.fromkeys(MEMBERS, Mode.BOTH)
-WHOLE = Read(ReadStatus.SAME, tick=50, complete=True)
-UNREAD = Read(ReadStatus.UNREAD)
-ABSENT = Read(ReadStatus.MISSING, tick=50, complete=True)
-
-
-def flow(
-    modes: Mapping[str, Mode], order: tuple[str, ...] | None = None, **over: object
-) -> FlowRules:
-    """One field, `name`; `order` is its policy, at first sight too."""
-    policies = () if order is None else (Policy("prefer", order),)
-    name = FieldRules("name", fold, conflict=policies, first=policies)
-    reads = frozenset({"name"})
-    members = {
-        m: MemberRules(m, mode, reads, reads if mode.is_target else frozenset(), valid, "")
-        for m, mode in modes.items()
-    }
-    rules = FlowRules("people", {"name": name}, members, (("name",),), (("name",),))
-    return replace(rules, **over)  # type: ignore[arg-type]
-
-
-def seen(member: str, value: Value) -> Read:
-    return Read(ReadStatus.SEEN, Record(f"{member}1", {"name": value}), tick=50, complete=True)
-
-
-def linked(member: str, base: Base | None) -> Link:
-    return Link(member, f"{member}1", bases={} if base is None else {"name": base}, moved_tick=10)
-
-
-def ask(rules: FlowRules, entity: Entity, reads: Mapping[str, Read]) -> EntityPlan:
-    return plan_entity(rules, entity, reads, (), NOW, RUN, TICK)
-
-
-def told(rules: FlowRules, entity: Entity, reads: Mapping[str, Read], plan: EntityPlan) -> str:
-    return "\n".join(["", show.flow(rules), show.entity(entity, reads), show.plan(plan)])
-
-
-def sent(plan: EntityPlan, kind: OpKind) -> dict[str, Value]:
-    return {op.member: op.fields.get("name") for op in plan.operations if op.kind is kind}
+from syncd.core.rules import Mode
 
 
 @QUICK
@@ -208,99 +157,6 @@ def test_sources_that_cannot_be_written_are_ranked(
     ranked = a_is if winner == "a" else b_now
     assert fold(after.value) == fold(ranked) and not plan.cases, text
     assert set(writes) == ({"c"} if fold(ranked) != fold(agreed) else set()), text
-
-
-EVENTS = st.sampled_from(("same", "same", "gone", "edited", "unread", "pending", "blindly"))
-"""pending: behind, unedited; blindly: deleted by one who had not seen the last value."""
-
-
-@QUICK
-@given(
-    st.fixed_dictionaries(dict.fromkeys(MEMBERS, EVENTS)),
-    st.sampled_from((BOTH, {**BOTH, "c": Mode.TARGET}, {**BOTH, "a": Mode.SOURCE})),
-    st.sampled_from(list(Deletes)),
-    st.sampled_from(list(DeleteConflict)),
-    st.sampled_from((None, ("a",), ("b", "c"))),
-    st.sampled_from(list(Drift)),
-)
-def test_deletions(
-    events: dict[str, str],
-    modes: dict[str, Mode],
-    deletes: Deletes,
-    conflict: DeleteConflict,
-    give: tuple[str, ...] | None,
-    drift: Drift,
-) -> None:
-    """Laws 1, 6, 12; S24-S26, S28, S69, S71; F29: who may delete what, and against whom."""
-    rules = flow(
-        modes, None, deletes=deletes, delete_conflict=conflict, deletes_from=give, drift=drift
-    )
-    links, reads = {}, {}
-    for m, event in events.items():
-        links[m] = linked(m, Base("old", 1) if event in ("pending", "blindly") else Base("x", 2))
-        reads[m] = {
-            "same": seen(m, "x"),
-            "gone": ABSENT,
-            "blindly": ABSENT,
-            "edited": seen(m, f"new-{m}"),
-            "unread": UNREAD,
-            "pending": seen(m, "old"),
-        }[event]
-    entity = Entity(1, agreed={"name": Agreed("x", 2, Origin("a", 1, "edited"))}, links=links)
-    plan = ask(rules, entity, reads)
-    text = told(rules, entity, reads, plan)
-    gone = {m for m in MEMBERS if events[m] in ("gone", "blindly")}
-    deciders = {m for m in gone if modes[m].is_source and (give is None or m in give)}
-    rivals = {m for m in MEMBERS if events[m] in ("edited", "blindly")}
-    deletions = set(sent(plan, OpKind.DELETE))
-    creations = set(sent(plan, OpKind.CREATE))
-    asks = [c for c in plan.cases if c.kind is CaseKind.DELETE]
-    unread = {m for m in MEMBERS if events[m] == "unread"}
-    # Never, whatever the policies:
-    assert not deletions & (unread | gone), f"S28: a delete without a read{text}"
-    assert all(modes[m].is_target for m in deletions | creations), f"I6{text}"
-    for op in plan.operations:
-        if op.kind is OpKind.DELETE:
-            stands = reads[op.member].record
-            assert stands and op.expect == stands.fields, f"a delete without its precondition{text}"
-    if deletions:
-        assert deciders, f"law 1: nobody with authority deleted{text}"
-        assert deletes is Deletes.PROPAGATE, text
-        assert conflict is DeleteConflict.DELETE_WINS or not deletions & rivals, text
-    if deciders and deletes in (Deletes.UNLINK, Deletes.IGNORE):
-        assert not deletions and not creations & gone, f"S71{text}"
-    if asks:
-        assert not plan.operations, f"(f) a deletion under review freezes the entity{text}"
-    # The plain cases in full:
-    if gone == set(MEMBERS):
-        assert not plan.operations and not asks, f"S26{text}"
-        assert plan.entity.state in (EntityState.GONE, EntityState.ENDED), text
-    elif deciders and not rivals and gone == deciders:
-        rest = set(MEMBERS) - gone
-        if deletes is Deletes.PROPAGATE:
-            reach = {m for m in rest - unread if modes[m].is_target}
-            assert deletions == reach and not asks, text
-            assert plan.entity.state is not EntityState.LIVE, text
-        elif deletes is Deletes.REVIEW:
-            assert len(asks) == 1 and plan.entity.state is EntityState.LIVE, text
-        elif deletes in (Deletes.UNLINK, Deletes.IGNORE):
-            assert not plan.operations and not asks, text
-    elif deciders and rivals and gone == deciders and deletes is Deletes.PROPAGATE:
-        if conflict is DeleteConflict.REVIEW:
-            assert len(asks) == 1, text
-        elif conflict is DeleteConflict.EDIT_WINS:
-            assert not deletions and not asks, text
-            if any(modes[m].is_source for m in rivals):
-                assert creations == {m for m in gone if modes[m].is_target}, text
-        else:
-            assert not creations and not asks, text
-    elif gone and not any(modes[m].is_source for m in gone):
-        if drift is Drift.REVERT and not rivals:
-            assert creations == gone and not asks, text
-        elif drift is Drift.KEEP:
-            assert not creations & gone, text
-            held = {m: k.state for m, k in plan.entity.links.items()}
-            assert all(held.get(m) is not LinkState.LIVE for m in gone), text
 
 
 @QUICK

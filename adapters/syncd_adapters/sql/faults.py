@@ -39,6 +39,10 @@ class Uncorrelated(Exception):
     """Rows came back from an insert that cannot be told apart; one at a time they can."""
 
 
+class UnderWay(Exception):
+    """A transaction asked about has not ended: nothing can be said of its writes."""
+
+
 class Refused(Exception):
     """One record cannot even be sent; the text says why."""
 

@@ -228,7 +228,12 @@ class Flavor(ABC):
 
     def generates(self, ref: TableRef, schema_key: Sequence[str], columns: Any) -> bool:
         """Whether the database makes the key on insert; `columns` as reflected."""
-        return bool(schema_key) and all(columns[name].get("default") for name in schema_key)
+        return bool(schema_key) and all(
+            columns[name].get("default")
+            or columns[name].get("identity")
+            or columns[name].get("autoincrement") is True
+            for name in schema_key
+        )
 
     def transactional(self, ref: TableRef) -> bool:
         return True
@@ -320,7 +325,7 @@ class Flavor(ABC):
     @abstractmethod
     def ended(self, connection: Connection, token: str | None) -> bool | None:
         """Whether the transaction of the token was committed; waits a bounded time for one that
-        is still under way. None = cannot be told."""
+        is still under way. None = its rows must tell. Raises UnderWay."""
 
     def candidates(
         self, connection: Connection, layout: Layout, token: str

@@ -84,6 +84,8 @@ class RowMaker:
         self._deleted = at.get(spec.soft_delete or "", -1)
 
     def parts(self, fields: Sequence[Any]) -> Parts:
+        if self._kinds == ("int",):
+            return (int(self._text(fields[0])),)
         return tuple(
             int(self._text(field)) if kind == "int" else self._text(field)
             for kind, field in zip(self._kinds, fields, strict=False)

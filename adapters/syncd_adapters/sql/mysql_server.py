@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -204,12 +204,6 @@ class MySqlServer(Flavor):
         if kind.startswith("enum") or not kind.startswith("set"):
             return column
         return replace(column, family="other", choices=())
-
-    def generates(self, ref: TableRef, schema_key: Sequence[str], columns: Any) -> bool:
-        return bool(schema_key) and all(
-            columns[name].get("autoincrement") is True or columns[name].get("default")
-            for name in schema_key
-        )
 
     def transactional(self, ref: TableRef) -> bool:
         sql = (

@@ -7,15 +7,14 @@ from collections.abc import Sequence
 import psycopg
 
 from syncd.adapter import Native
-from syncd_adapters.sql.faults import Refused, Uncorrelated
+from syncd_adapters.sql.copytext import copy_fields, copy_lines, escaped
+from syncd_adapters.sql.faults import Refused, Uncorrelated, UnderWay
 from syncd_adapters.sql.flavor import Connection
 from syncd_adapters.sql.layout import Layout, Parts, TableRef
 from syncd_adapters.sql.postgres_read import PostgresReader, split_line
-from syncd_adapters.sql.textual import to_text
 from syncd_adapters.sql.tokens import made_range, read_range
 
 _BATCH = "pg_temp.syncd_batch"
-_ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
 _SETTLE_SECONDS = 30
 _MOST_PARTS = 50  # more ids than these are not worth their place in the journal
 
@@ -32,23 +31,14 @@ class Postgres(PostgresReader):
         keys: Sequence[Parts] | None,
     ) -> None:
         """Rows (n, k0…, v0…) into a table that ends with the transaction, by COPY."""
-        lines = [
-            "\t".join(
-                (
-                    str(n),
-                    *(_escape(str(part)) for part in (keys[n] if keys is not None else ())),
-                    *(
-                        _field(to_text(value, layout.column(name)))
-                        for name, value in zip(columns, row, strict=True)
-                    ),
-                )
-            )
-            for n, row in enumerate(rows)
+        fields = [list(map(str, range(len(rows))))]
+        if keys is not None:
+            fields += [escaped(list(map(str, parts))) for parts in zip(*keys, strict=True)]
+        fields += [
+            copy_fields(values, layout.column(name))
+            for name, values in zip(columns, zip(*rows, strict=True), strict=True)
         ]
-        try:
-            data = "\n".join((*lines, "")).encode()
-        except UnicodeEncodeError:
-            raise Refused("a text with half a surrogate pair cannot be stored") from None
+        data = copy_lines(fields)
         names = [self.quote(name) for name in (layout.key if keys is not None else ())]
         parts = ["0 AS n", *(f"{name} AS k{i}" for i, name in enumerate(names))]
         parts += [f"{self.quote(name)} AS v{i}" for i, name in enumerate(columns)]
@@ -215,15 +205,18 @@ class Postgres(PostgresReader):
         if not token.startswith("pg:"):
             return None
         xid = token.split(":")[1].partition("+")[0]
-        deadline = self.context.seams.clock.monotonic() + _SETTLE_SECONDS
+        patience = min(_SETTLE_SECONDS, self.options.timeout)
+        deadline = self.context.seams.clock.monotonic() + patience
         while True:
             state = self.rows(connection, "SELECT pg_xact_status(%s::xid8)", (xid,))[0][0]
             if state == "committed":
                 return True
             if state == "aborted":
                 return False
-            if state is None or self.context.seams.clock.monotonic() >= deadline:
+            if state is None:  # so long ago that the server has forgotten it
                 return None
+            if self.context.seams.clock.monotonic() >= deadline:
+                raise UnderWay
             self.context.seams.sleep(0.1)
 
     def candidates(
@@ -238,15 +231,3 @@ class Postgres(PostgresReader):
             edited = self.select_raws(connection, layout, f"{where} AND NOT {ours}", ())
             found += [(raw, False) for raw in edited]
         return found
-
-
-def _field(text: str | None) -> str:
-    return "\\N" if text is None else _escape(text)
-
-
-def _escape(text: str) -> str:
-    for char, escaped in _ESCAPES:
-        text = text.replace(char, escaped)
-    if "\x00" in text:
-        raise Refused("a text with a NUL character cannot be stored")
-    return text

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from syncd.adapter import Outcome, Row, Status, Write
 from syncd.core.model import OpKind
 from syncd_adapters.sql.existing import find_existing
-from syncd_adapters.sql.faults import FaultKind, Refused
+from syncd_adapters.sql.faults import FaultKind, Refused, UnderWay
 from syncd_adapters.sql.flavor import Connection, Flavor
 from syncd_adapters.sql.keyparts import key_part
 from syncd_adapters.sql.layout import Layout
@@ -21,6 +21,7 @@ from syncd_adapters.sql.sameness import holds, unproven
 from syncd_adapters.sql.tokens import made_count, read_promises, read_range
 
 NEVER = "it never happened"
+UNDER_WAY = "the transaction that would have written it has not ended yet"
 UNTOLD = "it cannot be told whether it happened"
 
 
@@ -37,10 +38,13 @@ def settle(
     if receipts is not None and receipts.there():
         return _by_receipt(flavor, layout, receipts, writes, doing)
     token, whole, ordered = read_promises(token)
-    with flavor.session(doing) as connection:
-        flavor.begin_read(connection)
-        ended = flavor.ended(connection, token)
-        flavor.rollback(connection)
+    try:
+        with flavor.session(doing) as connection:
+            flavor.begin_read(connection)
+            ended = flavor.ended(connection, token)
+            flavor.rollback(connection)
+    except UnderWay:
+        return [Outcome(w.op_id, Status.UNKNOWN, w.key, error=UNDER_WAY) for w in writes]
     if ended is False and all(write.kind is OpKind.CREATE for write in writes):
         return [Outcome(w.op_id, Status.STALE, w.key, error=NEVER) for w in writes]
     with flavor.session(doing) as connection:

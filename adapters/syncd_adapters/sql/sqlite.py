@@ -53,6 +53,11 @@ class Sqlite(Flavor):
         connection.isolation_level = None
         connection.execute("PRAGMA foreign_keys = ON")
 
+    def quote(self, name: str) -> str:
+        """In backticks: a name in double quotes that is not there, SQLite reads as a text, and a
+        column that vanished would come as its own name in every row."""
+        return "`" + name.replace("`", "``") + "`"
+
     def begin_write(self, connection: Connection) -> None:
         self.command(connection, "BEGIN IMMEDIATE")
 

@@ -7,20 +7,18 @@ begin → lock and re-read → check each → write in sets, halving where refus
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from syncd.adapter import Check, Native, Outcome, Row, Status, Token, Write
-from syncd.core import keys as codec
 from syncd.core.model import OpKind
 from syncd.errors import SyncdError, SystemFault, Unrepresentable
+from syncd_adapters.sql.batch import Batch, Item, by_columns, promised
 from syncd_adapters.sql.existing import find_existing
 from syncd_adapters.sql.faults import Fault, FaultKind, Refused, Uncorrelated, to_error
 from syncd_adapters.sql.flavor import Connection, Flavor
 from syncd_adapters.sql.keyparts import key_part
 from syncd_adapters.sql.layout import Layout, Parts, RowMaker
 from syncd_adapters.sql.receipts import Receipt, Receipts, receipt_outcome
-from syncd_adapters.sql.tokens import promising
 
 _TRIES = 4
 GONE = "the record is not there any more"
@@ -40,25 +38,6 @@ class TryAgain(Exception):
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.text)
         self.fault = fault
-
-
-@dataclass(slots=True)
-class Item:
-    """A write with what is known of it inside the transaction."""
-
-    write: Write
-    values: dict[str, Native]
-    parts: Parts | None = None
-    before: Row | None = None
-
-
-@dataclass(slots=True)
-class Batch:
-    """One transaction's work. made: keys the database made."""
-
-    items: list[Item]
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
-    made: list[Parts] = field(default_factory=list)
 
 
 class Writer:
@@ -118,7 +97,7 @@ class Writer:
             written = [self._layout.parts(o.after.key) for o in applied if o.after is not None]
             name = self._guard(lambda: flavor.token(connection, self._layout, written, batch.made))
             if name is not None:
-                token(_promising(name, batch))
+                token(promised(name, batch))
             return self._commit(connection, batch.outcomes)
 
     def _guard(self, step: Callable[[], Any]) -> Any:
@@ -394,21 +373,3 @@ class Writer:
             exists=exists,
             blocked=fault.foreign,
         )
-
-
-def _promising(token: str, batch: Batch) -> str:
-    done = [batch.outcomes[item.write.op_id] for item in batch.items]
-    whole = all(outcome.status is Status.APPLIED for outcome in done)
-    keys = [codec.decode(o.key) if o.key else () for o in done] if whole and batch.made else []
-    first = keys[0][0] if keys and len(keys[0]) == 1 else None
-    ordered = isinstance(first, int) and keys == [(first + n,) for n in range(len(keys))]
-    return promising(token, whole=whole, ordered=ordered)
-
-
-def by_columns(items: list[Item]) -> list[list[Item]]:
-    """Items that write the same columns together, in the order of their first."""
-    groups: dict[tuple[str, ...], list[Item]] = {}
-    for item in items:
-        item.values = dict(sorted(item.values.items()))
-        groups.setdefault(tuple(item.values), []).append(item)
-    return list(groups.values())

@@ -103,7 +103,7 @@ class History(Tables):
                 lag = self.natures[member].lag
                 if lag and self.now - since <= timedelta(seconds=lag):
                     tick = begun  # begun just now, and still it shows what stood before
-            link = self.entity.links.get(member)
+            link = self.relinked(member, table)
             without = step.bare.get(member, frozenset())
             if member in step.away:
                 found[member] = Read(ReadStatus.UNREAD)
@@ -121,15 +121,31 @@ class History(Tables):
         self.past = {m: (begun, self.now, dict(t)) for m, t in self.rows.items()}
         return found
 
+    def relinked(self, member: str, table: Mapping[str, Stand]) -> Link | None:
+        """Deleted and entered anew before anybody looked: linking finds the same entity."""
+        link = self.entity.links.get(member)
+        if link is not None and link.state is LinkState.LIVE and link.key not in table:
+            for key in self.free(table):
+                link = replace(link, key=key, row_hash=None, created=None)
+                self.entity = replace(self.entity, links={**self.entity.links, member: link})
+        return link
+
+    def free(self, table: Mapping[str, Stand]) -> list[str]:
+        """Records there that linking may take for this entity's."""
+        if self.entity.state is not EntityState.LIVE:
+            return []
+        return [key for key in table if key not in {g.key for g in self.entity.gone}]
+
     def first_read(self, member: str, table: Mapping[str, Stand], tick: int) -> Read:
         """A member without a link: linking takes the one record there is as this entity's."""
         waiting = self.entity.unsettled.get(member) is OpKind.CREATE
-        free = [s for s in table.values() if s.key not in {g.key for g in self.entity.gone}]
-        if not free or waiting or self.entity.state is not EntityState.LIVE:
+        free = self.free(table)
+        if not free or waiting:
             return Read(ReadStatus.SAME, tick=tick, complete=True)
-        link = Link(member, free[0].key, fingerprint=self.rules.members[member].fingerprint)
+        link = Link(member, free[0], fingerprint=self.rules.members[member].fingerprint)
         self.entity = replace(self.entity, links={**self.entity.links, member: link})
-        return Read(ReadStatus.SEEN, self.record(member, free[0]), tick=tick, complete=True)
+        record = self.record(member, table[free[0]])
+        return Read(ReadStatus.SEEN, record, tick=tick, complete=True)
 
     def run(self, step: Step) -> EntityPlan:
         self.run_id += 1

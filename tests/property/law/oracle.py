@@ -90,20 +90,21 @@ class Question:
     def evidence(self, name: str, held: list[Base]) -> Row | None:
         """Law 5: the values read, or None where the read proves nothing."""
         read, link = self.world.reads[name], self.entity.links[name]
-        if read.status is ReadStatus.SAME:
-            return tuple(b.value for b in held)
-        if read.status is not ReadStatus.SEEN or read.record is None:
+        if read.status not in (ReadStatus.SEEN, ReadStatus.SAME):
             return None
-        known = read.record.version is not None and read.record.version == link.version
+        version = read.record.version if read.record is not None else None
+        known = version is not None and version == link.version
         lag = self.rules.members[name].read_lag
         if not known and read.tick < link.moved_tick:
             return None
         if not known and lag and link.moved_at is not None:
             quiet = seconds(link.moved_at) + lag
-            mine, its = link.own_time, read.record.modified
+            mine, its = link.own_time, read.record.modified if read.record is not None else None
             later = self.newer(name) and mine is not None and its is not None and its > mine
             if not later and self.world.now.timestamp() < quiet:
                 return None
+        if read.record is None:
+            return tuple(b.value for b in held)
         return tuple(read.record.fields[f] for f in self.group)
 
     def side(self, name: str, now: Row, held: list[Base]) -> Held:
@@ -325,7 +326,9 @@ def frozen(q: Question, values: Iterable[Any] | None) -> Verdict:
     for name, side in q.sides.items():
         if side.changed and side.may:  # a base that moved now would swallow the edit
             for f, base in zip(q.group, side.base, strict=True):
-                note(verdict, name, f, base, None)
+                held = q.entity.links[name].bases[f].value
+                if q.rules.fields[f].compare(held) == q.rules.fields[f].compare(base):
+                    note(verdict, name, f, base, None)  # else this read may prove it, or wait
     return verdict
 
 

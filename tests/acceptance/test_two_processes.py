@@ -1,0 +1,223 @@
+"""Several processes on one flow, paused and interrupted ones, a state that is old or cannot grow.
+
+All with the real command line; what was written is told by the databases' own logs.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+from kill import RECONCILE, Loop
+from killworld import VARIANTS, World
+from servers import REQUIRED, ServerMissing, Servers
+
+BY_NAME = {variant.name: variant for variant in VARIANTS}
+LEASE = 1.0  # seconds, where a test waits for its end
+Make = Callable[..., Loop]
+
+
+@pytest.fixture
+def make(servers: Servers) -> Iterator[Make]:
+    """`make("receipts")`: two databases that differ in 30 records a side, never synced."""
+    worlds: list[World] = []
+
+    def made(name: str, both: int = 20, one: int = 30, timeout: float = 60.0) -> Loop:
+        try:
+            worlds.append(World(servers, BY_NAME[name], Random(name), timeout))
+        except ServerMissing as missing:
+            if REQUIRED:
+                pytest.fail(str(missing))
+            pytest.skip(str(missing))
+        worlds[-1].fill(both, one)
+        return Loop(worlds[-1])
+
+    yield made
+    for world in worlds:
+        world.close()
+
+
+def stopped(process: subprocess.Popen[str]) -> None:
+    """Returns when the process stands still; fails if it ended instead."""
+    _, status = os.waitpid(process.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status), f"it ended with {status}: {process.communicate()}"
+
+
+def hold(loop: Loop, point: str, **environment: str) -> subprocess.Popen[str]:
+    """A run that stands still at the point."""
+    process = loop.start(SYNCD_FAILPOINT=f"{point}:1:stop", **environment)
+    stopped(process)
+    return process
+
+
+def quiet_end(loop: Loop) -> None:
+    """Runs to the end, and nothing was lost, doubled or left over."""
+    loop.to_the_end()
+    loop.check()
+
+
+def test_s49_f57_of_two_processes_one_works_and_the_other_says_so(make: Make) -> None:
+    loop = make("receipts")
+    first = hold(loop, "recorded")
+    second = loop.run()
+    assert second.code == 4
+    (error,) = second.data["errors"]
+    assert error["code"] == "SY0500"
+    assert f"process {first.pid}" in error["message"]
+    assert loop.steps() == 0
+    first.send_signal(signal.SIGCONT)
+    assert loop.end(first).code == 0
+    quiet_end(loop)
+
+
+def test_s49_processes_started_at_the_same_moment_take_turns(make: Make) -> None:
+    """Whoever comes too late says so; together they do the work once."""
+    loop = make("transaction")
+    answers = [loop.end(process) for process in [loop.start() for _ in range(3)]]
+    codes = sorted(answer.code for answer in answers)
+    assert codes[0] == 0
+    assert set(codes) <= {0, 4}
+    quiet_end(loop)
+
+
+@pytest.mark.parametrize("name", ["receipts", "transaction-pg"])
+@pytest.mark.parametrize("point", ["pulled", "recorded", "marked-sent"])
+def test_s49_a_paused_holder_writes_nothing_after_it_was_taken_over(
+    make: Make, name: str, point: str
+) -> None:
+    """Its lease ends while it stands still; another process does the work; woken, it may neither
+    record nor send a thing."""
+    loop = make(name)
+    paused = hold(loop, point, SYNCD_LEASE_SECONDS=str(LEASE))
+    begun = time.monotonic()
+    busy = 0
+    while (answer := loop.run()).code == 4:
+        busy += 1
+        assert time.monotonic() - begun < 30, "the lease never ended"
+    assert answer.code == 0, answer
+    written = loop.steps()
+    assert written > 0
+    loop.judge.hear()
+    paused.send_signal(signal.SIGCONT)
+    late = loop.end(paused)
+    assert late.code == 4, late
+    assert {error["code"] for error in late.data["errors"]} == {"SY0501"}
+    assert loop.judge.hear() == [], "it wrote after it had lost the flow"
+    quiet_end(loop)
+
+
+@pytest.mark.parametrize("name", ["receipts", "transaction"])
+def test_s49_f17_what_a_paused_holder_had_in_flight_is_waited_for(make: Make, name: str) -> None:
+    """Stopped between its token and its commit. The successor cannot know what will become of
+    that transaction, so it parks it; woken, the old holder's commit counts, once, and that is the
+    last thing it does."""
+    loop = make(name, both=0, one=15, timeout=2.0)
+    paused = hold(loop, "before-commit", SYNCD_LEASE_SECONDS=str(LEASE))
+    begun = time.monotonic()
+    while (answer := loop.run()).code == 4:
+        assert time.monotonic() - begun < 30, "the lease never ended"
+    assert answer.code == 3, answer
+    assert answer.flow["unknown"] > 0
+    loop.judge.hear()
+    paused.send_signal(signal.SIGCONT)
+    assert loop.end(paused).code == 4
+    inserted = {(change.side, change.op) for change in loop.judge.hear()}
+    assert len(inserted) <= 1, "it sent more than what was in flight"
+    quiet_end(loop)
+
+
+def test_f61_an_interrupted_run_ends_with_130_and_the_next_goes_on(make: Make) -> None:
+    loop = make("receipts", both=0, one=80)
+    process = loop.start()
+    while loop.steps() < 3:
+        assert process.poll() is None, process.communicate()
+        loop._wait(process, 0.002)
+    process.send_signal(signal.SIGINT)
+    answer = loop.end(process)
+    assert answer.code == 130, answer
+    quiet_end(loop)
+
+
+def state_of(loop: Loop) -> Path:
+    return loop.world.folder / "state"
+
+
+def test_f55_a_state_moved_back_is_refused_before_anything_happens(make: Make) -> None:
+    """Only the database file was restored: the counter beside it knows better."""
+    loop = make("transaction")
+    assert loop.run().code == 0
+    loop.judge.hear()
+    old = {path.name: path.read_bytes() for path in state_of(loop).glob("state.db*")}
+    loop.world.edit(30, 220)
+    assert loop.run().code in (0, 3)
+    loop.judge.hear()
+    for path in state_of(loop).glob("state.db*"):
+        path.unlink()
+    for name, content in old.items():
+        (state_of(loop) / name).write_bytes(content)
+    loop.world.edit(30, 220)
+    answer = loop.run()
+    assert answer.code == 2
+    (error,) = answer.data["errors"]
+    assert error["code"] == "SY0409"
+    assert "syncd state rebuild" in error["hint"]
+    assert loop.judge.hear() == []
+
+
+def test_f55_a_whole_folder_moved_back_is_told_by_the_systems_receipts(make: Make) -> None:
+    loop = make("receipts")
+    assert loop.run().code == 0
+    copy = loop.world.folder / "yesterday"
+    shutil.copytree(state_of(loop), copy)
+    loop.world.edit(30, 220)
+    assert loop.run().code in (0, 3)
+    loop.judge.hear()
+    shutil.rmtree(state_of(loop))
+    copy.rename(state_of(loop))
+    loop.world.edit(30, 220)
+    answer = loop.run()
+    assert answer.code == 2, answer
+    assert answer.data["errors"][0]["code"] == "SY0431"
+    assert loop.judge.hear() == []
+
+
+@pytest.mark.parametrize("room", [0, 40_000, 150_000, 300_000])
+def test_f53_a_full_disk_stops_the_run_before_it_writes_what_it_could_not_record(
+    make: Make, room: int
+) -> None:
+    """No file of the process may grow beyond what is there and some room. However far it came,
+    everything sent is in the journal: the next run, with room again, doubles and loses nothing."""
+    loop = make("receipts")
+    assert loop.run().code == 0
+    loop.world.edit(150, 400)
+    loop.judge.hear()
+    size = max(path.stat().st_size for path in state_of(loop).iterdir()) + room
+
+    def no_more() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    process = subprocess.Popen(
+        RECONCILE,
+        cwd=loop.world.folder,
+        env={**os.environ, **loop.environment()},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=no_more,
+    )
+    answer = loop.end(process)
+    written = loop.steps()
+    if room == 0:
+        assert answer.code == 1, answer
+        assert answer.data["errors"][0]["code"].startswith("SY04")
+        assert loop.judge.hear() == [], f"{written} rows written without a record of it"
+    loop.judge.hear(late=True)
+    quiet_end(loop)
