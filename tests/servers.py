@@ -141,8 +141,8 @@ class Postgres(_Server):
                 copy = self.home / "pg"
                 shutil.copytree(self.bin.parent, copy, symlinks=True)
                 self.bin = copy / "bin"
-        command = [self.bin / "initdb", "-D", self.home / "data", "-U", "postgres", "--no-sync"]
-        command += ["--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"]
+        command = [str(self.bin / "initdb"), "-D", str(self.home / "data"), "-U", "postgres"]
+        command += ["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"]
         done = subprocess.run(command, capture_output=True, cwd="/", **self._user)
         if done.returncode:
             raise RuntimeError(f"initdb failed:\n{done.stderr.decode()}")
@@ -249,7 +249,7 @@ class MariaDB(_Server):
         self._launch([self.server, *self._common, *options], cwd="/")
 
     def _connect(self) -> Any:
-        import pymysql
+        import pymysql  # type: ignore[import-untyped]
 
         return pymysql.connect(unix_socket=str(self.socket), user="root", autocommit=True)
 

@@ -10,12 +10,13 @@ from syncd.core import hashing
 from syncd.core.model import Case
 from syncd.engine import planning, recording
 from syncd.engine.context import RunContext
+from syncd.engine.holding import Tripped
 from syncd.engine.result import RunMode, RunState
 from syncd.errors import SyncdError
 from syncd.store import conflicts, holds, journal, quarantine, rebuild, runs, shadow
 
 
-def show(context: RunContext, totals: planning.PlanTotals, tripped: recording.Tripped) -> None:
+def show(context: RunContext, totals: planning.PlanTotals, tripped: Tripped) -> None:
     for (member, kind), n in totals.kinds.items():
         context.report.members[member].planned[kind] = n
     for planned in recording.preview(context, tripped):

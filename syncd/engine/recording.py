@@ -11,14 +11,13 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from syncd.adapter import NativeFields
-from syncd.core import keys
-from syncd.core.guard import Measure, Trip, kinds, measures, trips
+from syncd.core.guard import Measure, Trip, measures, trips
 from syncd.core.model import Entity, Operation, OpKind
 from syncd.core.packing import pack
-from syncd.engine.collect import empty_digest
 from syncd.engine.context import RunContext
+from syncd.engine.holding import Holding, Tripped, list_moved
 from syncd.engine.planning import PLANNED_TICK, Draft, PlanTotals
-from syncd.engine.result import PlannedOperation, RunMode
+from syncd.engine.result import PlannedOperation
 from syncd.errors import SystemFault
 from syncd.store import conflicts, events, holds, journal, quarantine, runs, shadow
 from syncd.store.events import Event
@@ -27,7 +26,6 @@ from syncd.store.runs import GuardCount
 
 _CHUNK = 500
 _NAMED = 5  # records that one message names
-Tripped = Mapping[Measure, Trip]
 
 
 def guard(context: RunContext, conn: Connection, totals: PlanTotals) -> dict[Measure, Trip]:
@@ -80,7 +78,7 @@ def record(context: RunContext, tripped: Tripped) -> None:
     only = context.options.only
     answered: set[str] = set()
     moved: list[HoldItem] = []
-    held: dict[tuple[str, str], list[HoldItem]] = {}
+    holding = Holding(context, tripped)
     for block in context.stage.drafts():
         for start in range(0, len(block), _CHUNK):
             chunk: list[Draft] = []
@@ -89,13 +87,13 @@ def record(context: RunContext, tripped: Tripped) -> None:
                 if only is not None and not set(draft.digests) <= only:
                     continue
                 if kind:
-                    _hold(draft, tripped, held)
+                    holding.hold(draft)
                 else:
                     chunk.append(draft)
                     answered.update(draft.digests)
             moved += _record(context, chunk)
-    moved += _record_holds(context, tripped, held, answered)
-    _list_moved(context, moved)
+    moved += holding.finish(answered)
+    list_moved(context, moved)
     if only is not None:
         context.report.moved.extend(sorted(only - answered))
 
@@ -163,8 +161,10 @@ def _record(context: RunContext, drafts: Sequence[Draft]) -> list[HoldItem]:
         )
         counted: dict[Measure, int] = {}
         for draft in drafts:
-            for operation in draft.plan.operations:
-                if operation.kind is OpKind.CREATE and operation.member in (context.bare or ()):
+            for operation, digest in zip(draft.plan.operations, draft.digests, strict=True):
+                # what a person approved is answered for: the window is for what nobody saw
+                bare = operation.kind is OpKind.CREATE and operation.member in (context.bare or ())
+                if bare or digest in draft.approved:
                     continue
                 for measure in measures(operation):
                     counted[measure] = counted.get(measure, 0) + 1
@@ -190,9 +190,9 @@ def _standing(context: RunContext, drafts: Sequence[Draft]) -> Stands:
             if operation.kind is OpKind.UPDATE and operation.key and joined & set(operation.fields):
                 wanted.setdefault(operation.member, []).append(operation.key)
     found: dict[tuple[str, str | None], NativeFields] = {}
-    for member, keys in wanted.items():
+    for member, wanted_keys in wanted.items():
         with suppress(SystemFault):
-            for row in context.readers[member].endpoint.get(keys):
+            for row in context.readers[member].endpoint.get(wanted_keys):
                 found[member, row.key] = row.values
     return found
 
@@ -240,101 +240,3 @@ def _stamped(entity: Entity, tick: int) -> Entity:
         for name, link in entity.links.items()
     }
     return replace(entity, links=links)
-
-
-# -- holds -----------------------------------------------------------------------------------
-
-
-def _hold(draft: Draft, tripped: Tripped, held: dict[tuple[str, str], list[HoldItem]]) -> None:
-    for operation, digest in zip(draft.plan.operations, draft.digests, strict=True):
-        if digest in draft.approved:
-            continue
-        for kind in kinds(operation):
-            measure = (kind, operation.cause, operation.member)
-            if measure in tripped:
-                item = HoldItem(
-                    draft.plan.entity.id,
-                    operation.member,
-                    digest,
-                    operation.key,
-                    _summary(operation),
-                )
-                held.setdefault((kind, operation.cause), []).append(item)
-                break
-
-
-def _summary(operation: Operation) -> dict[str, object]:
-    return {
-        "kind": str(operation.kind),
-        "cause": operation.cause,
-        "before": {n: operation.before.get(n) for n in operation.fields or operation.before},
-        "after": dict(operation.fields),
-        "reasons": dict(operation.reasons),
-    }
-
-
-def _record_holds(
-    context: RunContext,
-    tripped: Tripped,
-    held: Mapping[tuple[str, str], list[HoldItem]],
-    answered: set[str],
-) -> list[HoldItem]:
-    """One open hold a flow, cause and kind; operations not planned any more drop out. Answers
-    those of them that a person had approved."""
-    moved: list[HoldItem] = []
-    flow, run, at = context.flow, context.number, context.at
-    options = context.options
-    whole = options.mode is RunMode.FULL and options.only is None
-    whole = whole and all(pulled.complete for pulled in context.pulled.values())
-    emptied = {name for name, pulled in context.pulled.items() if pulled.empty}
-    with context.store.write(context.fence) as conn:
-        for name in sorted(emptied):
-            items = [HoldItem(0, name, empty_digest(name), None, {"kind": "empty"})]
-            reason = "it answered without a single record although records of it are linked"
-            holds.add(conn, flow, "empty", name, items, run=run, at=at, reason=reason, target=name)
-        for (kind, cause), items in held.items():
-            reasons = [t for m, t in tripped.items() if m[:2] == (kind, cause)]
-            holds.add(
-                conn,
-                flow,
-                kind,
-                cause,
-                items,
-                run=run,
-                at=at,
-                reason="; ".join(f"{t.target}: {t.reason}" for t in reasons),
-                target=reasons[0].target if len(reasons) == 1 else "",
-            )
-        still = {item.op_digest for items in held.values() for item in items}
-        for item in holds.waiting(conn, flow, [0]).get(0, []):
-            if item.op_digest == empty_digest(item.member):
-                # stands while nothing is there: what follows from it may be held and asked about
-                if context.pulled[item.member].rows:
-                    holds.settle(conn, [item], ItemState.DONE, at=at)
-            elif item.op_digest in answered:
-                holds.settle(conn, [item], ItemState.DONE, at=at)
-            elif item.op_digest not in still and (whole or item.state is not ItemState.HELD):
-                holds.settle(conn, [item], ItemState.MOVED, at=at)
-                moved += [item] if item.state is ItemState.APPROVED else []
-    for (kind, cause), items in held.items():
-        for item in items:
-            context.report.members[item.member].held += 1
-        trip = next(t for m, t in tripped.items() if m[:2] == (kind, cause))
-        context.say(
-            "warning",
-            f"{len(items)} {kind} operations caused by {cause or 'a rule'} are held: {trip.reason}",
-        )
-    return moved
-
-
-def _list_moved(context: RunContext, moved: Sequence[HoldItem]) -> None:
-    """Approved is what was listed, as it stood then (law 16)."""
-    if moved:
-        named = [f"{item.member} {keys.show(item.key)}" for item in moved[:_NAMED] if item.key]
-        more = len(moved) - len(named)
-        rest = [f"{more} more"] if more and named else []
-        context.say(
-            "warning",
-            f"{len(moved)} approved operations moved and were not run: "
-            + (", ".join(named + rest) or "creates"),
-        )

@@ -12,6 +12,7 @@ from syncd.engine import apply, closing, linking, planning, recording
 from syncd.engine.collect import collect
 from syncd.engine.context import RunContext
 from syncd.engine.failpoint import failpoint
+from syncd.engine.holding import Tripped
 from syncd.engine.opening import OpenFlow
 from syncd.engine.pull import Reader
 from syncd.engine.recover import recover
@@ -217,7 +218,7 @@ def _is_first(context: RunContext) -> bool:
     return any(not live.get(name) and m.planned for name, m in context.report.members.items())
 
 
-def _plan(context: RunContext) -> tuple[planning.PlanTotals, recording.Tripped]:
+def _plan(context: RunContext) -> tuple[planning.PlanTotals, Tripped]:
     with context.store.read() as conn:
         skip = returned(context, conn)
         linking.link(context, conn, skip)

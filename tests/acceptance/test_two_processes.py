@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import resource
-import shutil
 import signal
 import subprocess
 import time
@@ -146,43 +145,43 @@ def test_f61_an_interrupted_run_ends_with_130_and_the_next_goes_on(make: Make) -
     quiet_end(loop)
 
 
-def state_of(loop: Loop) -> Path:
-    return loop.world.folder / "state"
+def database(loop: Loop) -> list[Path]:
+    """The state's files. They stand beside the config, the counter in the state directory."""
+    found = sorted(loop.world.folder.glob("state.db*"))
+    assert found
+    return found
+
+
+def moved_back(loop: Loop, *, counter: bool) -> None:
+    """A day's work, then the state of the day before; people go on working."""
+    assert loop.run().code == 0
+    kept = database(loop) + (sorted(loop.world.folder.glob("state/*")) if counter else [])
+    old = {path: path.read_bytes() for path in kept if path.is_file()}
+    loop.world.edit(30, 220)
+    assert loop.run().code in (0, 3)
+    for path in database(loop):
+        path.unlink()
+    for path, content in old.items():
+        path.write_bytes(content)
+    loop.world.edit(30, 220)
+    loop.judge.hear()
 
 
 def test_f55_a_state_moved_back_is_refused_before_anything_happens(make: Make) -> None:
     """Only the database file was restored: the counter beside it knows better."""
     loop = make("transaction")
-    assert loop.run().code == 0
-    loop.judge.hear()
-    old = {path.name: path.read_bytes() for path in state_of(loop).glob("state.db*")}
-    loop.world.edit(30, 220)
-    assert loop.run().code in (0, 3)
-    loop.judge.hear()
-    for path in state_of(loop).glob("state.db*"):
-        path.unlink()
-    for name, content in old.items():
-        (state_of(loop) / name).write_bytes(content)
-    loop.world.edit(30, 220)
+    moved_back(loop, counter=False)
     answer = loop.run()
-    assert answer.code == 2
+    assert answer.code == 2, answer
     (error,) = answer.data["errors"]
     assert error["code"] == "SY0409"
     assert "syncd state rebuild" in error["hint"]
     assert loop.judge.hear() == []
 
 
-def test_f55_a_whole_folder_moved_back_is_told_by_the_systems_receipts(make: Make) -> None:
+def test_f55_a_whole_machine_moved_back_is_told_by_the_systems_receipts(make: Make) -> None:
     loop = make("receipts")
-    assert loop.run().code == 0
-    copy = loop.world.folder / "yesterday"
-    shutil.copytree(state_of(loop), copy)
-    loop.world.edit(30, 220)
-    assert loop.run().code in (0, 3)
-    loop.judge.hear()
-    shutil.rmtree(state_of(loop))
-    copy.rename(state_of(loop))
-    loop.world.edit(30, 220)
+    moved_back(loop, counter=True)
     answer = loop.run()
     assert answer.code == 2, answer
     assert answer.data["errors"][0]["code"] == "SY0431"
@@ -199,7 +198,7 @@ def test_f53_a_full_disk_stops_the_run_before_it_writes_what_it_could_not_record
     assert loop.run().code == 0
     loop.world.edit(150, 400)
     loop.judge.hear()
-    size = max(path.stat().st_size for path in state_of(loop).iterdir()) + room
+    size = max(path.stat().st_size for path in database(loop)) + room
 
     def no_more() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))

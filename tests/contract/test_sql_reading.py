@@ -11,8 +11,9 @@ import pytest
 from sqlworld import SqlWorld
 from suite import create, forget, go, key, read_all, snapshot_of
 
-from syncd.adapter import OpKind, Write
+from syncd.adapter import Write
 from syncd.core import keys
+from syncd.core.model import OpKind
 from syncd.errors import ReadIncomplete
 
 HOSTILE = ['we"ird', "se`lect", "per%cent %s", "co:lon", "sp ace", "ünïcode", "group", "back\\sl'q"]

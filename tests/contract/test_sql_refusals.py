@@ -98,7 +98,7 @@ def test_a_missing_privilege_is_asked_for_and_met(world: SqlWorld) -> None:
     world.run(f"GRANT SELECT ON people TO {user}")
     adapter = factory(context(address(world, username=GUARDED_ROLE, password="right-s3cret")))
     endpoint = adapter.open(EndpointSpec("people", ("name",), frozenset({"name"})))
-    assert endpoint.schema.privileges == {"read"}
+    assert endpoint.schema.privileges == frozenset({"read"})
     assert len(snapshot_of(endpoint)) == 1
     for writes in ([update("u", number, name="b")], [create("c", name="c")]):
         with pytest.raises(AccessDenied) as raised:

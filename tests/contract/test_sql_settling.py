@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from sqlworld import SqlWorld, context
 from suite import create, delete, forget, go, key, snapshot_of, statuses, update
 
-from syncd.adapter import EndpointSpec, OpKind, Status, Write
+from syncd.adapter import EndpointSpec, Status, Write
+from syncd.core.model import OpKind
 from syncd.errors import AccessDenied, Unreachable
 from syncd_adapters.sql import factory
 from syncd_adapters.sql.endpoint import SqlEndpoint

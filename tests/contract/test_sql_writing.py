@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from sqlworld import SqlWorld
 from suite import create, delete, forget, go, key, snapshot_of, statuses, update
 
-from syncd.adapter import OpKind, Row, Status, Write
+from syncd.adapter import Row, Status, Write
 from syncd.core import keys
+from syncd.core.model import OpKind
 from syncd.errors import SyncdError, Unreachable
 
 

@@ -2,13 +2,13 @@
 
 Which operation was carried out can then be asked of the very database, whatever became of the
 acknowledgement; and a process that settles can void an operation that is still under way, since
-only one of the two can insert its id.
+only one of the two can insert its id. Nothing here deletes a receipt: how long a stopped deployment
+will still ask is not known, and a receipt missed would be an operation repeated.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
 from typing import NamedTuple
 
 from syncd.adapter import Outcome, Row, Status, Write
@@ -21,7 +21,6 @@ from syncd_adapters.sql.layout import Layout, RowMaker, TableRef
 from syncd_adapters.sql.sameness import holds, unproven
 
 VOID = "void"
-_KEPT_DAYS = 90
 
 
 class Receipt(NamedTuple):
@@ -109,12 +108,6 @@ class Receipts:
             rows = ", ".join([row] * len(some))
             sql = f"INSERT INTO {self._receipts} (op_id, effect, {key}, at) VALUES {rows}"
             self._flavor.run(connection, sql, tuple(values))
-
-    def prune(self, connection: Connection) -> None:
-        """Forgets what no journal can ask about any more."""
-        limit = self._flavor.context.seams.clock.now() - timedelta(days=_KEPT_DAYS)
-        sql = f"DELETE FROM {self._receipts} WHERE at < {self._flavor.mark}"
-        self._flavor.run(connection, sql, (limit.isoformat(),))
 
     def counter(self, deployment: str, advance_to: int | None) -> int:
         """The highest number recorded for the deployment, after recording `advance_to`."""

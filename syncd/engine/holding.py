@@ -1,0 +1,144 @@
+"""What a guard stopped, onto its holds: one open hold a flow, kind and causing member (law 16)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection
+
+from syncd.core import keys
+from syncd.core.guard import Measure, Trip, kinds
+from syncd.core.model import Operation
+from syncd.engine.collect import empty_digest
+from syncd.engine.context import RunContext
+from syncd.engine.planning import Draft
+from syncd.engine.result import RunMode
+from syncd.store import holds
+from syncd.store.holds import HoldItem, ItemState
+
+Tripped = Mapping[Measure, Trip]
+
+_FLUSH = 20_000  # items kept before they go to the store: a mass change holds every record
+_NAMED = 10
+_EMPTY = "it answered without a single record although records of it are linked"
+
+
+class Holding:
+    """Gathers held operations over a run's drafts; `finish` says what became of the holds."""
+
+    def __init__(self, context: RunContext, tripped: Tripped) -> None:
+        self._context = context
+        self._tripped = tripped
+        self._waiting: dict[tuple[str, str], list[HoldItem]] = {}
+        self._size = 0
+        self._counts: dict[tuple[str, str], int] = {}
+        self._unlinked: set[str] = set()  # digests of held creates for entities not stored yet
+
+    def hold(self, draft: Draft) -> None:
+        """The operations of one entity that a limit stops; the entity waits whole."""
+        for operation, digest in zip(draft.plan.operations, draft.digests, strict=True):
+            if digest in draft.approved:
+                continue
+            for kind in kinds(operation):
+                if (kind, operation.cause, operation.member) in self._tripped:
+                    entity = draft.plan.entity.id
+                    item = HoldItem(
+                        entity, operation.member, digest, operation.key, _summary(operation)
+                    )
+                    self._add((kind, operation.cause), item)
+                    break
+        if self._size >= _FLUSH:
+            with self._context.store.write(self._context.fence) as conn:
+                self._flush(conn)
+
+    def finish(self, answered: set[str]) -> list[HoldItem]:
+        """`answered`: digests of the operations this run records. Answers held operations that a
+        person had approved and that are not planned any more."""
+        context = self._context
+        emptied = {name for name, pulled in context.pulled.items() if pulled.empty}
+        with context.store.write(context.fence) as conn:
+            for name in sorted(emptied):
+                item = HoldItem(0, name, empty_digest(name), None, {"kind": "empty"})
+                holds.add(
+                    conn, context.flow, "empty", name, [item],
+                    run=context.number, at=context.at, reason=_EMPTY, target=name,
+                )  # fmt: skip
+            self._flush(conn)
+            moved = self._settle(conn, answered)
+        for (kind, cause), n in self._counts.items():
+            trip = next(t for m, t in self._tripped.items() if m[:2] == (kind, cause))
+            what = f"{n} {kind} operation{'s' if n != 1 else ''}"
+            verb = "are" if n != 1 else "is"
+            context.say(
+                "warning", f"{what} caused by {cause or 'a rule'} {verb} held: {trip.reason}"
+            )
+        return moved
+
+    def _add(self, measure: tuple[str, str], item: HoldItem) -> None:
+        self._waiting.setdefault(measure, []).append(item)
+        self._size += 1
+        self._counts[measure] = self._counts.get(measure, 0) + 1
+        self._context.report.members[item.member].held += 1
+        if not item.entity:
+            self._unlinked.add(item.op_digest)
+
+    def _flush(self, conn: Connection) -> None:
+        context = self._context
+        for (kind, cause), items in self._waiting.items():
+            reasons = [t for m, t in self._tripped.items() if m[:2] == (kind, cause)]
+            holds.add(
+                conn,
+                context.flow,
+                kind,
+                cause,
+                items,
+                run=context.number,
+                at=context.at,
+                reason="; ".join(f"{t.target}: {t.reason}" for t in reasons),
+                target=reasons[0].target if len(reasons) == 1 else "",
+            )
+        self._waiting.clear()
+        self._size = 0
+
+    def _settle(self, conn: Connection, answered: set[str]) -> list[HoldItem]:
+        """Items of entities that are not stored yet: run, still held, or planned no more."""
+        context = self._context
+        whole = context.options.mode is RunMode.FULL and context.options.only is None
+        whole = whole and all(pulled.complete for pulled in context.pulled.values())
+        moved: list[HoldItem] = []
+        for item in holds.waiting(conn, context.flow, [0]).get(0, []):
+            if item.op_digest == empty_digest(item.member):
+                # stands while nothing is there: what follows from it may be held and asked about
+                if context.pulled[item.member].rows:
+                    holds.settle(conn, [item], ItemState.DONE, at=context.at)
+            elif item.op_digest in answered:
+                holds.settle(conn, [item], ItemState.DONE, at=context.at)
+            elif item.op_digest not in self._unlinked and (
+                whole or item.state is not ItemState.HELD
+            ):
+                holds.settle(conn, [item], ItemState.MOVED, at=context.at)
+                moved += [item] if item.state is ItemState.APPROVED else []
+        return moved
+
+
+def _summary(operation: Operation) -> dict[str, object]:
+    return {
+        "kind": str(operation.kind),
+        "cause": operation.cause,
+        "before": {n: operation.before.get(n) for n in operation.fields or operation.before},
+        "after": dict(operation.fields),
+        "reasons": dict(operation.reasons),
+    }
+
+
+def list_moved(context: RunContext, moved: Sequence[HoldItem]) -> None:
+    """Approved is what was listed, as it stood then (law 16)."""
+    if moved:
+        named = [f"{item.member} {keys.show(item.key)}" for item in moved[:_NAMED] if item.key]
+        more = len(moved) - len(named)
+        rest = [f"{more} more"] if more and named else []
+        context.say(
+            "warning",
+            f"{len(moved)} approved operations moved and were not run: "
+            + (", ".join(named + rest) or "creates"),
+        )
