@@ -29,7 +29,8 @@ COLUMNS = """
 """
 FILL = """
     insert into {table} select i, 'user' || i || '@example.org', 'Name ' || i, 'City ' || i % 997,
-    '+49 30 ' || (1000000 + i), (i % 100000) / 100.0, i % 3 = 0, date '1970-01-01' + (i % 20000)::int,
+    '+49 30 ' || (1000000 + i), (i % 100000) / 100.0, i % 3 = 0,
+    date '1970-01-01' + (i % 20000)::int,
     timestamptz '2024-01-01' + i * interval '1 second', (i % 1000)::int
     from generate_series(1, {rows}) i
 """
@@ -96,15 +97,21 @@ def main(rows: int) -> None:
             noops.append(seconds)
         limit, noop = statistics.median(limits), statistics.median(noops)
         print(f"limit (text COPY TO, both)       {limit:8.2f} s")
-        print(f"no-op                            {noop:8.2f} s  {noop / limit:5.1f} x   {memory} MB")
+        print(
+            f"no-op                            {noop:8.2f} s  {noop / limit:5.1f} x   {memory} MB"
+        )
         for dsn, remainder in zip(dsns, (0, 50), strict=True):
             with psycopg.connect(dsn, autocommit=True) as conn:
                 conn.execute(f"update people set city = city || '!' where id % 100 = {remainder}")
         part, memory = run()
-        print(f"1 % changed on each side         {part:8.2f} s  {part / limit:5.1f} x   {memory} MB")
+        print(
+            f"1 % changed on each side         {part:8.2f} s  {part / limit:5.1f} x   {memory} MB"
+        )
         with psycopg.connect(dsns[0]) as a, psycopg.connect(dsns[1]) as b:
             sums = [
-                c.execute("select count(*), sum(hashtext(p::text)::bigint) from people p").fetchone()
+                c.execute(
+                    "select count(*), sum(hashtext(p::text)::bigint) from people p"
+                ).fetchone()
                 for c in (a, b)
             ]
         print("both sides equal" if sums[0] == sums[1] else f"NOT EQUAL: {sums}")

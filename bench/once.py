@@ -17,6 +17,7 @@ from syncd.secrets import Secrets
 
 if __name__ == "__main__":
     loaded = load(Path(sys.argv[1]))
+    host.calm_collector()
     with Session(
         loaded,
         seams=host.real_seams(host.Interrupt()),

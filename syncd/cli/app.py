@@ -131,6 +131,7 @@ class App:
         """Everything a run needs; Ctrl-C and SIGTERM stop it cleanly meanwhile."""
         from syncd.engine.session import Session
 
+        host.calm_collector()
         with (
             self.interrupt.on_signals(),
             Session(

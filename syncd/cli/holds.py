@@ -146,7 +146,7 @@ def _answer(
         if seen and not hold.digest.startswith(seen):
             raise ConfigError(
                 "what it holds changed since it was shown",
-                code="SY0186",
+                code="SY0198",
                 where=f"hold {hold_id}",
                 hint=f"look again with `syncd holds show {hold_id}`, then decide",
             )
@@ -193,7 +193,7 @@ def _sure(app: App, hold: Hold, name: str, held: int, confirm: str | None) -> No
 def _found(hold: Hold | None, hold_id: int) -> Hold:
     if hold is None:
         raise ConfigError(
-            f"there is no hold {hold_id}", code="SY0184", hint="see `syncd holds list`"
+            f"there is no hold {hold_id}", code="SY0196", hint="see `syncd holds list`"
         )
     return hold
 

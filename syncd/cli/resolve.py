@@ -138,7 +138,7 @@ def _case(app: App, case: StoredCase | None, case_id: int, seen: str | None) -> 
     if seen and not case.case.digest.startswith(seen):
         raise ConfigError(
             "its records changed since they were shown",
-            code="SY0182",
+            code="SY0194",
             where=f"conflict {case_id}",
             hint=f"look again with `syncd conflicts show {case_id}`, then decide",
         )
@@ -164,7 +164,7 @@ def _fits(case: StoredCase, answer: stored.Answer, case_id: int) -> None:
     close = did_you_mean(answer.source or "", sources) if wrong and answer.source else ""
     raise ConfigError(
         f"{problem}; it is a conflict of kind {kind}",
-        code="SY0183",
+        code="SY0195",
         where=f"conflict {case_id}",
         hint=close or "; ".join(answers_to(case)),
     )

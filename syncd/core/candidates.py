@@ -139,25 +139,36 @@ class Contest:
         shown: tuple[Candidate, ...],
         why: str,
     ) -> Verdict | Case:
-        """What a person said of exactly these candidates, else the policies; else the case."""
-        case = make_case(kind, self.group, shown, why)
-        said = answer(case, self.decisions)
-        if said is not None:
-            values, decision = said
-            taken = decision.source if decision.source in self.sides else None
-            origin = Origin(taken, self.run, f"person:{decision.by}")
-            whole = {**self.values, **values}
-            beats = any(r.agreed and r.same != self.same(whole) for r in rivals)
-            return Verdict(whole, True, origin, origin.rule, (decision.id,), True, beats)
+        """What the policies make of the rivals; else the case, for a person."""
         chosen = choose(policies, rivals, self.rules.tolerance)
         if chosen is None:
-            return case
+            return make_case(kind, self.group, shown, why)
         rival, policy = chosen
         first = kind is CaseKind.FIRST
         member = rival.holders[0] if rival.holders else None
         origin = Origin(member, self.run, f"first {policy}" if first else str(policy), rival.at)
         beats = not rival.agreed and any(r.agreed for r in rivals)
         return Verdict(rival.values, True, origin, origin.rule, (), first, beats)
+
+    def widened(self, case: Case, stances: Sequence[Stance]) -> Case:
+        """The case with these members' claims among its candidates, too."""
+        extra = self.shown([self.claim(s) for s in stances], self.values if self.agreed else None)
+        found = {c.source: c for c in (*extra, *case.candidates)}
+        shown = sorted(found.values(), key=lambda c: (c.source == "agreed", c.source))
+        return make_case(case.kind, case.fields, shown, case.reason)
+
+    def said(self, case: Case) -> Verdict | None:
+        """What a person decided of exactly this case."""
+        found = answer(case, self.decisions)
+        if found is None:
+            return None
+        values, decision = found
+        taken = decision.source if decision.source in self.sides else None
+        origin = Origin(taken, self.run, f"person:{decision.by}")
+        whole = {**self.values, **values}
+        beats = bool(self.agreed) and self.same(whole) != self.same(self.values)
+        shown = beats and any(c.source == "agreed" for c in case.candidates)
+        return Verdict(whole, True, origin, origin.rule, (decision.id,), True, shown)
 
     def seal(self, verdict: Verdict | None) -> dict[str, Agreed]:
         """The agreed values under a verdict: with the next sequence where it moves."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from syncd.core.candidates import Claim, Contest, Verdict
-from syncd.core.model import Agreed, Case, CaseKind, Fields
+from syncd.core.cases import make_case
+from syncd.core.model import Case, CaseKind, Fields
 from syncd.core.policy import Rival, choose
 from syncd.core.stance import Stance
 from syncd.core.values import blank
@@ -42,24 +43,14 @@ def meet(
     firsts: Sequence[Stance],
     edits: Sequence[Stance],
     verdict: Verdict | None,
-    after: Mapping[str, Agreed],
-) -> tuple[Verdict | None, Mapping[str, Agreed], tuple[str, ...]] | Case:
+) -> Verdict | Case | None:
     """First-seen values against the agreed one: equal, filled, or `first` decides."""
+    after = contest.seal(verdict)
     values = {name: a.value for name, a in after.items()}
+    others = differing(contest, firsts, values)
+    if not others or (verdict is not None and verdict.settles):
+        return verdict
     target = contest.same(values)
-    # sources that cannot be written were ranked by the policy already (law 13)
-    ranked = () if contest.agreed or len(contest.unwritable) < 2 else contest.unwritable
-    others = [
-        s
-        for s in firsts
-        if s.member not in ranked
-        and not _blank(s.values)
-        and contest.same({**values, **s.values}) != target
-    ]
-    if not others:
-        return verdict, after, ()
-    if verdict is not None and verdict.settles:
-        return verdict, after, tuple(s.member for s in others)
     origin = next(iter(after.values())).origin
     holders = [origin.member] if origin.member else []
     holders += [
@@ -76,17 +67,26 @@ def meet(
     if chosen is not None:
         rival, policy = chosen
         if rival is standing:
-            return verdict, after, tuple(s.member for s in others)
+            return verdict
         if rival.holders[0] in contest.sources and verdict is None:
-            found = contest.take(rival, f"first {policy}")
-            return found, contest.seal(found), tuple(s.member for s in others)
+            return contest.take(rival, f"first {policy}")
     claims += [contest.claim(s) for s in edits]
     stands: Fields | None = None if edits else values
     shown = contest.shown(claims, contest.values if contest.agreed else stands)
-    decided = contest.decide(CaseKind.FIRST, (), rivals, shown, "first sight")
-    if isinstance(decided, Verdict):
-        return decided, contest.seal(decided), tuple(s.member for s in others)
-    return decided
+    return make_case(CaseKind.FIRST, contest.group, shown, "first sight")
+
+
+def differing(contest: Contest, firsts: Sequence[Stance], values: Fields) -> list[Stance]:
+    """First-seen values that are neither blank, which is filled, nor the one that stands."""
+    # sources that cannot be written were ranked by the policy already (law 13)
+    ranked = () if contest.agreed or len(contest.unwritable) < 2 else contest.unwritable
+    return [
+        s
+        for s in firsts
+        if s.member not in ranked
+        and not _blank(s.values)
+        and contest.same({**values, **s.values}) != contest.same(values)
+    ]
 
 
 def _blank(values: Fields) -> bool:

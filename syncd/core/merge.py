@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from syncd.core.candidates import Contest, Verdict
-from syncd.core.cases import still_open
-from syncd.core.firsts import meet, settle_first
+from syncd.core.cases import make_case, still_open
+from syncd.core.firsts import differing, meet, settle_first
 from syncd.core.model import (
     UNSET,
     Agreed,
@@ -110,24 +110,30 @@ class _GroupMerge:
         if doubtful:  # no drift before it is known whether our own write looks like that here
             drifts = [s for s in drifts if not s.forced]
             edits = [*edits, *doubtful]
-        if merges and (edits or firsts) and not any(s.forced for s in edits):
+        unites = merges and not any(s.forced for s in edits)
+        strangers = [s for s in firsts if not (unites and s.member in self.contest.sources)]
+        if unites and (edits or firsts):
             verdict: Verdict | Case | None = self._unite(edits, firsts)
         elif self.agreed:
             verdict = self._settle_edits(edits)
         else:
             verdict = settle_first(self.contest, firsts)
+        if not isinstance(verdict, Case):
+            if not self.contest.seal(verdict):
+                return Merged(self.group, self.agreed)
+            verdict = meet(self.contest, self.stances, strangers, edits, verdict)
+        doubted = self._doubted(verdict, drifts)
+        verdict = self._asked(verdict, edits, doubted, strangers)
         if isinstance(verdict, Case):
-            return self._open(verdict, edits)
-        after: Mapping[str, Agreed] = self.contest.seal(verdict)
-        if not after:
-            return Merged(self.group, self.agreed)
-        united = merges and not any(s.forced for s in edits)
-        strangers = [s for s in firsts if not (united and s.member in self.contest.sources)]
-        met = meet(self.contest, self.stances, strangers, edits, verdict, after)
-        if isinstance(met, Case):
-            return self._open(met, edits)
-        verdict, after, overwrites = met
-        return self._close(verdict, after, edits, drifts, firsts, overwrites)
+            said = self.contest.said(verdict)
+            if said is None:
+                found = tuple(s.member for s in edits)
+                return Merged(self.group, self.agreed, {}, verdict, False, found)
+            verdict, edits = said, [*edits, *doubted]
+            drifts = [s for s in drifts if s not in doubted]
+        after = {name: a.value for name, a in self.contest.seal(verdict).items()}
+        overwrites = tuple(s.member for s in differing(self.contest, strangers, after))
+        return self._close(verdict, edits, drifts, firsts, overwrites)
 
     # -- the verdict -------------------------------------------------------------------------
 
@@ -148,13 +154,16 @@ class _GroupMerge:
             return None
         contest, beats = self.contest, False
         claims = [contest.claim(s) for s in edits]
+        policies, why = contest.conflict, "several edits"
         if len(contest.unwritable) > 1 and any(s.member in contest.unwritable for s in edits):
-            best, beats = self._ranked()
-            if isinstance(best, Verdict | Case):
-                return best
-            claims = [c for c in claims if c[0] not in contest.unwritable]
-            claims.append((best.holders[0], best.values, best.at))
             edits = [s for s in edits if s.member not in contest.unwritable]
+            claims = [c for c in claims if c[0] not in contest.unwritable]
+            best, beats = self._ranked()
+            if best is not None:
+                claims.append((best.holders[0], best.values, best.at))
+            else:
+                claims += contest.standing()
+                policies, why = (), "sources disagree"
         join = any(s.behind or s.degraded for s in edits)
         rivals = contest.rivals(claims, join)
         if len(rivals) == 1:
@@ -162,26 +171,54 @@ class _GroupMerge:
             return replace(verdict, beats=beats and verdict.moved)
         kind = CaseKind.FIELD
         if any(s.forced for s in edits):
-            kind = CaseKind.UNPROVEN
+            kind, policies = CaseKind.UNPROVEN, ()
         elif any(s.degraded for s in edits) and not any(s.behind for s in edits):
             kind = CaseKind.LOSSY
-        policies = () if kind is CaseKind.UNPROVEN else contest.conflict
         shown = contest.shown(claims, contest.values if join else None)
-        return contest.decide(kind, policies, rivals, shown, "several edits")
+        return contest.decide(kind, policies, rivals, shown, why)
 
-    def _ranked(self) -> tuple[Rival | Verdict | Case, bool]:
-        """Law 13: current values of all sources that cannot be written, ranked by the policy; and
-        whether the policy had to choose."""
-        contest = self.contest
-        claims = contest.standing()
-        rivals = contest.rivals(claims, False)
+    def _ranked(self) -> tuple[Rival | None, bool]:
+        """Law 13: current values of all sources that cannot be written, ranked by the policy
+        (None = it cannot); and whether it had to choose."""
+        rivals = self.contest.rivals(self.contest.standing(), False)
         if len(rivals) == 1:
             return rivals[0], False
-        chosen = choose(contest.conflict, rivals, self.rules.tolerance)
-        if chosen is not None:
-            return chosen[0], True
-        shown = contest.shown(claims, None)
-        return contest.decide(CaseKind.FIELD, (), rivals, shown, "sources disagree"), False
+        chosen = choose(self.contest.conflict, rivals, self.rules.tolerance)
+        return (None if chosen is None else chosen[0]), True
+
+    def _doubted(self, verdict: Verdict | Case | None, drifts: Sequence[Stance]) -> list[Stance]:
+        """Drift that a person is asked about: under `review`, and not what is agreed anyway."""
+        if self.rules.drift is not Drift.REVIEW:
+            return []
+        if isinstance(verdict, Case):
+            return list(drifts)
+        after = self.contest.seal(verdict)
+        return [
+            s
+            for s in drifts
+            if any(
+                n in after and not self.contest.equal(n, s.values[n], after[n].value)
+                for n in s.changed
+            )
+        ]
+
+    def _asked(
+        self,
+        verdict: Verdict | Case | None,
+        edits: Sequence[Stance],
+        doubted: Sequence[Stance],
+        strangers: Sequence[Stance],
+    ) -> Verdict | Case | None:
+        """A person is asked once, of everything that is open: were it one question after the
+        other, the answer to the first would be void as soon as the second is put."""
+        if isinstance(verdict, Case):
+            others = [*doubted, *differing(self.contest, strangers, self.contest.values)]
+            return self.contest.widened(verdict, others) if others and self.agreed else verdict
+        if not doubted:
+            return verdict
+        claims = [self.contest.claim(s) for s in (*edits, *doubted)]
+        shown = self.contest.shown(claims, self.contest.values if self.agreed else None)
+        return make_case(CaseKind.DRIFT, self.group, shown, "no authority over it")
 
     def _unite(self, edits: Sequence[Stance], firsts: Sequence[Stance]) -> Verdict | None:
         """Law 15: sets merge by element, and unite where there is no base."""
@@ -207,13 +244,13 @@ class _GroupMerge:
     def _close(
         self,
         verdict: Verdict | None,
-        after: Mapping[str, Agreed],
         edits: Sequence[Stance],
         drifts: Sequence[Stance],
         firsts: Sequence[Stance],
         overwrites: tuple[str, ...],
     ) -> Merged:
         """No case: move the base of everyone who changed or was seen first (law 5)."""
+        after = self.contest.seal(verdict)
         bases: dict[str, dict[str, Base]] = {}
         notes: list[Note] = []
         reason = verdict.reason if verdict is not None else ""
@@ -233,13 +270,7 @@ class _GroupMerge:
             values = dict(self.contest.values)
             notes.append(Note(NoteKind.LOST, member, self.group, values, reason))
         for stance in drifts:
-            case = self._drift(stance, after, bases, notes)
-            if isinstance(case, Case):
-                return self._open(case, edits)
-            if case is not None:
-                rest = [other for other in drifts if other is not stance]
-                sealed = self.contest.seal(case)
-                return self._close(case, sealed, [*edits, stance], rest, firsts, overwrites)
+            self._drift(stance, after, bases.setdefault(stance.member, {}), notes)
         cause = verdict.origin.member or "" if verdict is not None else ""
         used = verdict.used if verdict is not None else ()
         edited = tuple(s.member for s in edits)
@@ -264,7 +295,8 @@ class _GroupMerge:
             value = stance.values[name]
             won = self.contest.equal(name, value, after[name].value)
             old = stance.bases[name].seq if name in stance.bases else 0
-            moves[name] = Base(value, after[name].seq if won else old)
+            behind = min(old, after[name].seq - 1)
+            moves[name] = Base(value, after[name].seq if won else behind)
             if not won:
                 lost.append(name)
                 if stance.forced and stance.bases[name].value == after[name].value:
@@ -275,27 +307,19 @@ class _GroupMerge:
         self,
         stance: Stance,
         after: Mapping[str, Agreed],
-        bases: dict[str, dict[str, Base]],
+        moves: dict[str, Base],
         notes: list[Note],
-    ) -> Case | Verdict | None:
-        contest = self.contest
+    ) -> None:
+        """A change without authority: marked pending, so that it is written back, or kept."""
         fields = [n for n in stance.changed if n in after]
-        differing = [n for n in fields if not contest.equal(n, stance.values[n], after[n].value)]
-        policy = self.rules.drift
-        if differing and policy is Drift.REVIEW:
-            claims = [contest.claim(stance)]
-            shown = contest.shown(claims, contest.values if self.agreed else None)
-            rivals = contest.rivals(claims, True)
-            return contest.decide(CaseKind.DRIFT, (), rivals, shown, "no authority over it")
-        moves = bases.setdefault(stance.member, {})
+        values = {
+            n: stance.values[n]
+            for n in fields
+            if not self.contest.equal(n, stance.values[n], after[n].value)
+        }
         for name in fields:
-            keep = name not in differing or policy is Drift.KEEP
+            keep = name not in values or self.rules.drift is Drift.KEEP
             moves[name] = Base(stance.values[name], after[name].seq if keep else 0)
-        if differing:
-            values = {name: stance.values[name] for name in differing}
-            notes.append(Note(NoteKind.DRIFT, stance.member, tuple(differing), values, str(policy)))
-        return None
-
-    def _open(self, case: Case, edits: Sequence[Stance]) -> Merged:
-        edited = tuple(s.member for s in edits)
-        return Merged(self.group, self.agreed, {}, case, False, edited)
+        if values:
+            text = str(self.rules.drift)
+            notes.append(Note(NoteKind.DRIFT, stance.member, tuple(values), values, text))

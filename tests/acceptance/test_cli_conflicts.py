@@ -67,7 +67,7 @@ def test_s4_f71_a_decision_on_records_that_changed_is_refused(world: World) -> N
     assert case["digest"] != digest
     result = world.run("conflicts", "resolve", str(case["id"]), "--take", "erp", "--seen", digest)
     assert result.exit_code == 2
-    assert "SY0182" in result.stderr
+    assert "SY0194" in result.stderr
 
 
 def test_s4_a_decision_whose_records_move_before_the_run_is_void(world: World) -> None:

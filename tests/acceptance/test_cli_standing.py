@@ -151,7 +151,7 @@ def test_an_approval_names_what_was_seen(world: World) -> None:
         "holds", "approve", number, "--seen", shown["hold"]["digest"], "--confirm", "people"
     )
     assert result.exit_code == 2
-    assert "SY0186" in result.stderr
+    assert "SY0198" in result.stderr
     text = world.ok("holds", "show", number, "--limit", "3").stdout
     assert "13 more; --limit shows them" in text
     assert "- crm → erp" in text

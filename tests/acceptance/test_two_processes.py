@@ -134,9 +134,13 @@ def test_s49_f17_what_a_paused_holder_had_in_flight_is_waited_for(make: Make, na
 
 
 def test_f61_an_interrupted_run_ends_with_130_and_the_next_goes_on(make: Make) -> None:
-    loop = make("receipts", both=0, one=80)
+    loop = make("receipts")
+    assert loop.run().code == 0
+    loop.world.edit(150, 400)
+    loop.judge.hear()
+    before = loop.steps()
     process = loop.start()
-    while loop.steps() < 3:
+    while loop.steps() - before < 3:
         assert process.poll() is None, process.communicate()
         loop._wait(process, 0.002)
     process.send_signal(signal.SIGINT)

@@ -10,7 +10,7 @@ from syncd_adapters.sql import reflect
 from syncd_adapters.sql.endpoint import SqlEndpoint
 from syncd_adapters.sql.flavor import Flavor
 from syncd_adapters.sql.generic import Generic
-from syncd_adapters.sql.layout import make_layout
+from syncd_adapters.sql.layout import TableRef, make_layout
 from syncd_adapters.sql.mysql import MySql
 from syncd_adapters.sql.options import read_options
 from syncd_adapters.sql.postgres import Postgres
@@ -39,6 +39,7 @@ class SqlAdapter:
         self._flavor = make_flavor(context)
         self._receipts = Receipts(self._flavor)
         self._granted = False
+        self._described: dict[tuple[str, tuple[str, ...]], tuple[TableRef, ObjectSchema]] = {}
 
     def identity(self) -> str:
         return self._flavor.identity()
@@ -47,10 +48,15 @@ class SqlAdapter:
         return [name for name, _, _ in self._flavor.tables()]
 
     def describe(self, name: str, key: Sequence[str] = ()) -> ObjectSchema:
-        return reflect.describe(self._flavor, name, key)[1]
+        found = reflect.describe(self._flavor, name, key)
+        with self._lock:
+            self._described[name, tuple(key)] = found
+        return found[1]
 
     def open(self, spec: EndpointSpec) -> SqlEndpoint:
-        ref, schema = reflect.describe(self._flavor, spec.object, spec.key)
+        with self._lock:  # described just now, for the mapping; asking again costs half a small run
+            found = self._described.pop((spec.object, tuple(spec.key)), None)
+        ref, schema = found or reflect.describe(self._flavor, spec.object, spec.key)
         if not schema.key:
             raise reflect.no_key(schema, self._context.system)
         hidden = self._flavor.system_columns()
