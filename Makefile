@@ -29,7 +29,8 @@ check: $(STAMP)  ## style, types, and who imports whom
 	$(BIN)/pytest --quiet tests/unit/test_layering.py
 
 kill: $(STAMP)   ## the real process killed 500 times at random moments of a run
-	SYNCD_KILLS=500 $(BIN)/pytest tests/acceptance/test_kill.py
+	SYNCD_KILLS=500 SYNCD_SEED=$$(date +%s) SYNCD_REQUIRE_SERVERS=1 \
+	$(BIN)/pytest tests/acceptance/test_kill.py
 
 schema: $(STAMP) ## write docs/schema/ anew
 	$(BIN)/python -m syncd.config.schema > docs/schema/syncd.schema.json

@@ -19,7 +19,7 @@ from syncd.cli.progress import watching
 from syncd.cli.records import schema_kinds, split_record
 from syncd.cli.savedplan import PlanFile
 from syncd.core import keys
-from syncd.engine.result import RunMode, RunOptions, RunReport, RunState
+from syncd.engine.result import RunMode, RunOptions, RunReport, RunState, joined
 from syncd.errors import ConfigError, Interrupted, SyncdError
 
 if TYPE_CHECKING:
@@ -182,7 +182,27 @@ def run_all(
             break
         except SyncdError as error:
             done.errors.append((flow, error))
+    if not done.skipped:
+        _once_more(session, done, options, ordered)
     return done
+
+
+def _once_more(
+    session: Session, done: Done, options: dict[str, RunOptions], ordered: Sequence[str]
+) -> None:
+    """Records that waited for one of another flow (a parent whose children had to go first) are
+    tried again, children's flows before their parents' (I10)."""
+    if len(ordered) < 2:
+        return
+    for flow in reversed(ordered):
+        for index, report in enumerate(done.reports):
+            blocked = any(member.blocked for member in report.members.values())
+            if report.flow == flow and blocked and not options[flow].dry_run:
+                try:
+                    again = session.run(flow, replace(options[flow], confirm=None))
+                    done.reports[index] = joined(report, again)
+                except SyncdError as error:
+                    done.errors.append((flow, error))
 
 
 def in_order(session: Session, flows: Sequence[str]) -> list[str]:

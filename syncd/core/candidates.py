@@ -80,11 +80,12 @@ class Contest:
         return stance.member, values, stance.side.edited
 
     def standing(self) -> list[Claim]:
-        """What each source that cannot be written holds now; one not read counts with its base."""
+        """What each source that cannot be written holds now; what was not read of it counts with
+        its base."""
         claims: list[Claim] = []
         for member in self.unwritable:
             side = self.sides[member]
-            have = side.fields if side.read else {n: b.value for n, b in side.link.bases.items()}
+            have = {**{n: b.value for n, b in side.link.bases.items()}, **side.fields}
             claims.append((member, full(self.group, self.agreed, have, self.group), side.edited))
         return claims
 

@@ -104,6 +104,20 @@ class RunReport:
         return sum(m.created + m.updated + m.deleted for m in self.members.values())
 
 
+def joined(first: RunReport, second: RunReport) -> RunReport:
+    """Two runs of a flow in one command: what both did, and how things stand after the second."""
+    for name, member in second.members.items():
+        before = first.members[name]
+        member.created += before.created
+        member.updated += before.updated
+        member.deleted += before.deleted
+    second.linked += first.linked
+    second.seconds += first.seconds
+    second.messages[:0] = first.messages
+    second.operations[:0] = first.operations
+    return second
+
+
 Confirm = Callable[["RunReport"], bool]
 """Shown the plan before anything is recorded; False leaves everything as it is."""
 

@@ -31,6 +31,7 @@ class Variant:
     in PostgreSQL, or keys of the business's own.
 
     timing  of the log's trigger; with AFTER ones the adapter re-reads what it wrote
+    version  rows count their edits in a column that the config names
     state   kind of database the shadow state is in
     """
 
@@ -45,9 +46,9 @@ class Variant:
 VARIANTS = (
     Variant("receipts", False, True, "AFTER", version=False),
     Variant("transaction", False, False, "BEFORE", version=False),
-    Variant("business", True, False, "AFTER", version=False),
-    Variant("transaction-pg", False, False, "AFTER", version=False, state="postgresql"),
-    Variant("receipts-pg", False, True, "BEFORE", version=False, state="postgresql"),
+    Variant("business", True, False, "AFTER", version=True),
+    Variant("transaction-pg", False, False, "AFTER", version=True, state="postgresql"),
+    Variant("receipts-pg", False, True, "BEFORE", version=True, state="postgresql"),
 )
 
 _LOG = """
@@ -69,6 +70,12 @@ BEGIN
     END IF;
     RETURN CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
 END $$;
+CREATE FUNCTION count_edits() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.rev := OLD.rev + 1;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER count_edits BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION count_edits();
 CREATE TRIGGER write_down {timing} INSERT OR UPDATE OR DELETE ON {table}
     FOR EACH ROW EXECUTE FUNCTION write_down();
 """
@@ -122,7 +129,7 @@ class Side:
         self.connection.execute(
             f"CREATE TABLE {self.table} ({head}{c['ref']} text NOT NULL, {c['name']} text, "
             f"{c['city']} text, {c['credit']} numeric(12,2), extra text DEFAULT 'own', "
-            f"PRIMARY KEY ({self.key}))"
+            f"rev integer DEFAULT 1, PRIMARY KEY ({self.key}))"
         )
         self.connection.execute(
             _LOG.format(key=self.key, table=self.table, timing=variant.timing, pace=PACE)
@@ -242,7 +249,7 @@ class World:
         ]
         for side in self.sides:
             lines += [f"[flows.{FLOW}.members.{side.name}]", f'object = "{side.table}"']
-            lines += ['version = "xmin"'] if self.variant.version else []
+            lines += ['version = "rev"'] if self.variant.version else []
             pairs = (f'{n} = "{side.columns[n]}"' for n in ("ref", *FIELDS))
             lines.append(f"fields = {{ {', '.join(pairs)} }}")
         return "\n".join(lines) + "\n"

@@ -57,6 +57,13 @@ def hold(loop: Loop, point: str, **environment: str) -> subprocess.Popen[str]:
     return process
 
 
+def one_sided(loop: Loop, count: int = 15) -> None:
+    """Work for one member only: a process stopped in one task would else stand still with another
+    one anywhere, even inside the state's lock."""
+    for _ in range(count):
+        loop.world.sides[0].insert(loop.world.ref(), loop.world.whole())
+
+
 def quiet_end(loop: Loop) -> None:
     """Runs to the end, and nothing was lost, doubled or left over."""
     loop.to_the_end()
@@ -87,14 +94,22 @@ def test_s49_processes_started_at_the_same_moment_take_turns(make: Make) -> None
     quiet_end(loop)
 
 
-@pytest.mark.parametrize("name", ["receipts", "transaction-pg"])
-@pytest.mark.parametrize("point", ["pulled", "recorded", "marked-sent"])
+@pytest.mark.parametrize(
+    ("name", "point"),
+    [
+        ("receipts", "pulled"),
+        ("transaction-pg", "recorded"),
+        ("receipts", "marked-sent"),
+        ("transaction", "marked-sent"),
+    ],
+)
 def test_s49_a_paused_holder_writes_nothing_after_it_was_taken_over(
     make: Make, name: str, point: str
 ) -> None:
     """Its lease ends while it stands still; another process does the work; woken, it may neither
     record nor send a thing."""
-    loop = make(name)
+    loop = make(name, both=20, one=0)
+    one_sided(loop)
     paused = hold(loop, point, SYNCD_LEASE_SECONDS=str(LEASE))
     begun = time.monotonic()
     busy = 0
@@ -118,7 +133,8 @@ def test_s49_f17_what_a_paused_holder_had_in_flight_is_waited_for(make: Make, na
     """Stopped between its token and its commit. The successor cannot know what will become of
     that transaction, so it parks it; woken, the old holder's commit counts, once, and that is the
     last thing it does."""
-    loop = make(name, both=0, one=15, timeout=2.0)
+    loop = make(name, both=0, one=0, timeout=2.0)
+    one_sided(loop)
     paused = hold(loop, "before-commit", SYNCD_LEASE_SECONDS=str(LEASE))
     begun = time.monotonic()
     while (answer := loop.run()).code == 4:
@@ -128,8 +144,7 @@ def test_s49_f17_what_a_paused_holder_had_in_flight_is_waited_for(make: Make, na
     loop.judge.hear()
     paused.send_signal(signal.SIGCONT)
     assert loop.end(paused).code == 4
-    inserted = {(change.side, change.op) for change in loop.judge.hear()}
-    assert len(inserted) <= 1, "it sent more than what was in flight"
+    assert len(loop.judge.hear()) == 15, "what was in flight, and nothing else"
     quiet_end(loop)
 
 
@@ -192,17 +207,17 @@ def test_f55_a_whole_machine_moved_back_is_told_by_the_systems_receipts(make: Ma
     assert loop.judge.hear() == []
 
 
-@pytest.mark.parametrize("room", [0, 40_000, 150_000, 300_000])
+@pytest.mark.parametrize("size", [20_000, 100_000, 250_000, 500_000])
 def test_f53_a_full_disk_stops_the_run_before_it_writes_what_it_could_not_record(
-    make: Make, room: int
+    make: Make, size: int
 ) -> None:
-    """No file of the process may grow beyond what is there and some room. However far it came,
-    everything sent is in the journal: the next run, with room again, doubles and loses nothing."""
+    """No file of the process may grow beyond so many bytes, the state's log among them. However
+    far it came, everything sent is in the journal: the next run, with room again, doubles and
+    loses nothing."""
     loop = make("receipts")
     assert loop.run().code == 0
     loop.world.edit(150, 400)
     loop.judge.hear()
-    size = max(path.stat().st_size for path in database(loop)) + room
 
     def no_more() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
@@ -217,10 +232,10 @@ def test_f53_a_full_disk_stops_the_run_before_it_writes_what_it_could_not_record
         preexec_fn=no_more,
     )
     answer = loop.end(process)
-    written = loop.steps()
-    if room == 0:
+    written = loop.judge.hear(late=True)
+    print(f"{size} bytes: exit {answer.code}, {len(written)} rows written")
+    if size <= 20_000:
         assert answer.code == 1, answer
         assert answer.data["errors"][0]["code"].startswith("SY04")
-        assert loop.judge.hear() == [], f"{written} rows written without a record of it"
-    loop.judge.hear(late=True)
+        assert written == [], "written without a record of it"
     quiet_end(loop)

@@ -45,7 +45,7 @@ WORDS: Mapping[str, tuple[Value, ...]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Crowd:
     """One bucket: unlinked records, entities, who was proven absent, who never is whom."""
 
@@ -54,6 +54,14 @@ class Crowd:
     entities: Sequence[Entity]
     missing: Mapping[int, frozenset[str]]
     never: frozenset[Pair]
+
+    def __repr__(self) -> str:
+        exclusive = self.rules.fields[TAX].exclusive
+        lines = [f"match {self.rules.match} exclusive={exclusive}", *map(str, self.records)]
+        return "\n".join([*lines, *map(str, self.entities), f"{self.missing} {self.never}"])
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self))  # hypothesis asks for this name
 
 
 def flow(match: tuple[tuple[str, ...], ...], exclusive: bool) -> FlowRules:
@@ -101,7 +109,7 @@ def crowds(draw: st.DrawFn) -> Crowd:
     people = [(r.member, r.key) for r in records]
     people += [(m, link.key) for e in entities for m, link in e.links.items()]
     pairs = [frozenset(pair) for pair in combinations(sorted(set(people)), 2)]
-    never = draw(st.lists(st.sampled_from(pairs), max_size=1)) if pairs else []
+    never = draw(st.lists(st.sampled_from(pairs), max_size=3)) if pairs else []
     return Crowd(rules, records, entities, missing, frozenset(never))
 
 
@@ -171,6 +179,18 @@ def links(crowd: Crowd, group: Sequence[Free | Entity]) -> bool:
     return not any(pair <= people for pair in crowd.never)
 
 
+def strangers(crowd: Crowd, group: Sequence[Free | Entity]) -> bool:
+    """A person said of every two of them that they are not the same: each is a thing of its own."""
+    people = [
+        [(n.member, n.key)] if isinstance(n, Free) else [(m, k.key) for m, k in n.links.items()]
+        for n in group
+    ]
+    pairs = list(combinations(people, 2))
+    return bool(pairs) and all(
+        any(frozenset((x, y)) in crowd.never for x in one for y in other) for one, other in pairs
+    )
+
+
 Resolver = Callable[[Crowd], list[Found | Case]]
 
 
@@ -183,7 +203,9 @@ def check(crowd: Crowd, resolver: Resolver = real) -> None:
     for group in components(crowd):
         records = frozenset((n.member, n.key) for n in group if isinstance(n, Free))
         entities = [n.id for n in group if isinstance(n, Entity)]
-        if records and links(crowd, group):
+        if records and strangers(crowd, group):
+            wanted_links |= {(frozenset({one}), 0) for one in records}
+        elif records and links(crowd, group):
             wanted_links.add((records, entities[0] if entities else 0))
         elif records:
             held = {(m, k.key) for n in group if isinstance(n, Entity) for m, k in n.links.items()}
@@ -220,7 +242,10 @@ def test_the_order_of_records_changes_nothing(crowd: Crowd, dice: Any) -> None:
 
 
 def _name(one: Found | Case) -> object:
-    return one.digest if isinstance(one, Case) else (one.records, one.entity and one.entity.id)
+    if isinstance(one, Case):
+        return one.digest
+    records = tuple((r.member, r.key) for r in one.records)
+    return records, one.entity and one.entity.id, one.relinks
 
 
 @QUICK

@@ -19,7 +19,7 @@ from syncd.core.reappear import Return, judge
 from syncd.core.rules import Policy
 
 DAY = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
-SECONDS = st.sampled_from((0.0, 0.5, 1.0, 2.0, 3600.0, 90_000.0))
+SECONDS = st.sampled_from((0.0, 0.5, 0.75, 1.0, 2.0, 2.25, 3600.0, 90_000.0))
 TOLERANCES = st.sampled_from((0.0, 1.0, 2.0, 3600.0))
 
 
@@ -86,8 +86,7 @@ def at_the_tolerance(policies: Any, rivals: Any, tolerance: float) -> Any:
 def unknown_is_the_epoch(policies: Any, rivals: Any, tolerance: float) -> Any:
     epoch = "1970-01-01T00:00:00.000000Z"
     known = [replace(r, at=r.at or epoch) for r in rivals]
-    found = choose(policies, known, tolerance)
-    return found
+    return choose(policies, known, tolerance)
 
 
 def whole_seconds(policies: Any, rivals: Any, tolerance: float) -> Any:

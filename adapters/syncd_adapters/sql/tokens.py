@@ -1,7 +1,8 @@
 """Tokens: `<database>:<transaction>[:first:last:count][!][=]`.
 
 The numbers are of keys the database made. `!` says that every operation of the batch is done once
-the transaction is committed; `=` that the keys made follow each other as the operations do.
+the transaction is committed; `=` that the keys made follow each other as the operations do. A
+batch that had to be committed in parts has a token of each, with blanks between them.
 """
 
 from __future__ import annotations
@@ -31,6 +32,17 @@ def read_promises(token: str | None) -> tuple[str | None, bool, bool]:
         return None, False, False
     bare = token.rstrip(_WHOLE + _ORDERED)
     return bare, _WHOLE in token, _ORDERED in token
+
+
+def joined(token: str, later: str) -> str:
+    return f"{token} {later}".strip()
+
+
+def read_joined(token: str | None) -> list[str | None]:
+    """Of each part; of several without promises, for each knows its own operations only."""
+    if token is None or " " not in token:
+        return [token]
+    return [part.rstrip(_WHOLE + _ORDERED) for part in token.split(" ")]
 
 
 def read_range(token: str) -> tuple[int, int] | None:

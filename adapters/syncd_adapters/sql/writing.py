@@ -19,6 +19,7 @@ from syncd_adapters.sql.flavor import Connection, Flavor
 from syncd_adapters.sql.keyparts import key_part
 from syncd_adapters.sql.layout import Layout, Parts, RowMaker
 from syncd_adapters.sql.receipts import Receipt, Receipts, receipt_outcome
+from syncd_adapters.sql.tokens import joined
 
 _TRIES = 4
 GONE = "the record is not there any more"
@@ -71,10 +72,23 @@ class Writer:
                 if len(writes) == 1:
                     outcome = self._rejected(writes[0], refused.fault, None)
                     return {writes[0].op_id: outcome}
-                half = len(writes) // 2
-                first = self._patiently(writes[:half], check, token)
-                return first | self._other_half(writes[half:], check, token)
+                return self._in_halves(writes, check, token)
         raise AssertionError("unreachable")
+
+    def _in_halves(self, writes: list[Write], check: Check, token: Token) -> dict[str, Outcome]:
+        """The journal keeps one token for all: the second half's must not hide the first's."""
+        half = len(writes) // 2
+        said = ""
+
+        def of_first(name: str) -> None:
+            nonlocal said
+            said = name
+            token(name)
+
+        first = self._patiently(writes[:half], check, of_first)
+        return first | self._other_half(
+            writes[half:], check, lambda name: token(joined(said, name))
+        )
 
     def _other_half(self, writes: list[Write], check: Check, token: Token) -> dict[str, Outcome]:
         """The first half stands committed, so a fault is an answer here, not an error."""

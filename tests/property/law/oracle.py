@@ -189,11 +189,13 @@ def merged(q: Question) -> list[Verdict]:
     odd = {n: s for n, s in q.sides.items() if s.odd}
     movers = {n: s for n, s in q.sides.items() if s.changed and s.may}
     drifting = {n: s for n, s in q.sides.items() if s.changed and not s.may}
-    if odd:  # whatever the policy and the authority: it may be what our own write looks like
-        asked = [q.candidate(s) for s in (*movers.values(), *odd.values())]
-        return [frozen(q, {q.fold(row) for row in (q.row, *asked)})]
     blind = [n for n in movers if n in q.sources and n not in q.targets]
     unwritable = [n for n in (*q.sides, *q.absent) if n in q.sources and n not in q.targets]
+    if odd:  # whatever the policy and the authority: it may be what our own write looks like
+        if blind and len(unwritable) > 1:
+            return [frozen(q, None)]  # with the ranked value, or all that could not be ranked
+        asked = {**movers, **odd, **(drifting if q.rules.drift is Drift.REVIEW else {})}
+        return [frozen(q, {q.fold(q.row), *(q.fold(q.candidate(s)) for s in asked.values())})]
     if blind and len(unwritable) > 1:
         return []  # law 13 has its own test
     if drifting and q.rules.drift is Drift.REVIEW:

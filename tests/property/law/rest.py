@@ -128,7 +128,7 @@ def elements(life: History, name: str) -> list[str]:
     found = []
     edits = [e for e in life.edits if e.name == name]
     final = set(life.entity.agreed[name].value or [])
-    accounted = set().union(*told(life, name))
+    accounted = set().union(*(known for known in told(life, name) if known is not None))
     shut = any(name in case.fields or case.kind in WHOLE for case in life.cases)
     for edit in edits:
         if edit.filled or died(life, edit) or noted(life, edit):
