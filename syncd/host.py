@@ -21,7 +21,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TextIO, TypeVar
 
 from syncd import seams
 from syncd.errors import Interrupted
@@ -67,6 +67,17 @@ class Interrupt:
         while (left := deadline - time.monotonic()) > 0:
             poll.poll(min(left, 3600.0) * 1000.0 + 1.0)
             self.check()
+
+    def line(self, stream: TextIO) -> str:
+        """What somebody types, or "" at the end of it. Raises Interrupted as soon as set: a signal
+        alone does not wake a reader."""
+        self.check()
+        poll = select.poll()
+        poll.register(self._read, select.POLLIN)
+        poll.register(stream, select.POLLIN)
+        poll.poll()
+        self.check()
+        return stream.readline()
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:

@@ -67,6 +67,11 @@ class App:
         """Whether a person can be asked something."""
         return not self.options.get("no_input") and not self.json and sys.stdin.isatty()
 
+    def ask(self, question: str) -> str:
+        """What a person answers. Raises Interrupted at Ctrl-C."""
+        click.echo(question, nl=False, err=True)
+        return self.interrupt.line(sys.stdin).strip()
+
     # --- what a command works with ---------------------------------------------------------
 
     @property

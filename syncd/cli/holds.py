@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
@@ -18,7 +17,8 @@ from syncd.store import events, shadow
 from syncd.store import holds as stored
 from syncd.store.holds import Hold, HoldItem, ItemState
 
-_HARM = ("delete", "blanking", "empty", "scope-exit")
+_EMPTY = "empty"
+_HARM = ("delete", "blanking", _EMPTY, "scope-exit")
 
 
 @click.group(cls=Group, examples=("syncd holds list", "syncd holds approve 3 --confirm customers"))
@@ -83,19 +83,27 @@ def show(app: App, hold_id: int, limit: int) -> None:
         f"hold {hold_id} ({hold.state}): {plain(name)}, {hold.kind} caused by "
         + (hold.cause or "a rule"),
         f"  {plain(hold.reason)}; since {moment(hold.opened_at)}",
-        *(f"  {_line(item)}" for item in operations),
+        *(f"  {_line(item)}" for item in operations if hold.kind != _EMPTY),
     ]
     if more:
         lines.append(f"  … {more:,} more; --limit shows them")
     if hold.state == stored.OPEN:
-        seen = f" --seen {hold.digest[:12]}"
+        approve_ = f"  syncd holds approve {hold_id} --seen {hold.digest[:12]}"
+        discard_ = f"  syncd holds discard {hold_id} --seen {hold.digest[:12]}"
         sure = f" --confirm {name}" if hold.kind in _HARM else ""
-        lines += [
-            "next:",
-            f"  syncd holds approve {hold_id}{seen}{sure}   they run if they are still the same",
-            f"  syncd holds discard {hold_id}{seen}   the records stay as they are, unlinked",
-            f"  syncd holds discard {hold_id}{seen} --revert   the change behind is taken back",
-        ]
+        lines.append("next:")
+        if hold.kind == _EMPTY:
+            who = plain(hold.cause)
+            lines += [
+                f"  look into {who}: wrong database, a missing right, a restore under way?",
+                f"{approve_}{sure}   {who} is empty indeed: its records count as deleted there",
+            ]
+        else:
+            lines += [
+                f"{approve_}{sure}   they run if they are still the same",
+                f"{discard_}   the records stay as they are, unlinked",
+                f"{discard_} --revert   the change behind is taken back",
+            ]
     data = {"hold": _shape(hold, name, counts), "operations": operations, "more": more}
     app.finish(Result("holds show", data, lines))
 
@@ -174,13 +182,11 @@ def _sure(app: App, hold: Hold, name: str, held: int, confirm: str | None) -> No
     if confirm == name:
         return
     if confirm is None and app.asks:
-        click.echo(
+        answer = app.ask(
             f"{number(held, 'operation')} of kind {hold.kind} will run. "
-            f"Type the flow's name ({name}) to approve: ",
-            nl=False,
-            err=True,
+            f"Type the flow's name ({name}) to approve: "
         )
-        if sys.stdin.readline().strip() == name:
+        if answer == name:
             return
     raise ConfigError(
         f"approving {number(held, 'operation')} of kind {hold.kind} wants the flow's name",

@@ -67,6 +67,10 @@ class Root(Group):
             )
         except click.exceptions.Exit as left:
             code = left.exit_code
+        except click.exceptions.NoArgsIsHelpError as bare:  # `syncd conflicts`: its help, as asked
+            assert bare.ctx is not None
+            app.out.error(bare.ctx.get_help())
+            code = failure.Usage.exit_code
         except BrokenPipeError:
             # `syncd … | head`: there is nobody left to tell, not even at the interpreter's end
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -91,21 +91,6 @@ def _settles(
         "receipts": "a receipt",
         "transaction": "the database's record of the transaction",
     }
-    schema, columns = compiled.schema, compiled.schema.columns
-    unmade = [
-        name
-        for name in compiled.key
-        if name not in compiled.spec.writes and not (schema.generated or columns[name].default)
-    ]
-    if unmade:
-        yield Finding(
-            "warning",
-            where,
-            f"no record can be created in {schema.name}: nobody fills its key "
-            f"({', '.join(unmade)})",
-            f"map a field to it, let {compiled.system} make it, or create records only there",
-        )
-        return
     how = endpoint.capabilities.settles
     if how:
         said = means.get(how, how)

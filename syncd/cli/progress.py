@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -20,18 +21,25 @@ from rich.progress import (
 )
 
 from syncd.cli.app import App
-from syncd.engine import result
 
 _QUIET = 0.5
 _REDRAW = 0.1
 _PLAIN = 30.0
 
 
+class Watcher(Protocol):
+    """A `result.Progress`; `pause` clears the terminal, for a question, until the next call."""
+
+    def __call__(self, stage: str, member: str, done: int, total: int | None) -> None: ...
+
+    def pause(self) -> None: ...
+
+
 @contextmanager
-def watching(app: App) -> Iterator[result.Progress]:
+def watching(app: App) -> Iterator[Watcher]:
     """What `RunOptions.progress` wants."""
     if app.quiet:
-        yield result.no_progress
+        yield _Silent()
         return
     console = Console(
         stderr=True, no_color=app.color is False, force_terminal=None, highlight=False
@@ -41,7 +49,7 @@ def watching(app: App) -> Iterator[result.Progress]:
         try:
             yield bars
         finally:
-            bars.close()
+            bars.pause()
     else:
         yield _Lines(app)
 
@@ -83,9 +91,19 @@ class _Bars:
             self._progress.update(self._tasks[mark], completed=done, total=total, rate=rate)
             self._progress.refresh()
 
-    def close(self) -> None:
-        if self._started:
-            self._progress.stop()
+    def pause(self) -> None:
+        with self._lock:
+            if self._started:
+                self._progress.stop()
+                self._started = False
+
+
+class _Silent:
+    def __call__(self, stage: str, member: str, done: int, total: int | None) -> None:
+        pass
+
+    def pause(self) -> None:
+        pass
 
 
 class _Lines:
@@ -102,3 +120,6 @@ class _Lines:
             self._said = now
             of = f" of {total:,}" if total else ""
             self._app.out.note(f"{stage} {member}: {done:,}{of}".replace(" :", ":"))
+
+    def pause(self) -> None:
+        pass

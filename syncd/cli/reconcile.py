@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from syncd.cli.app import App
 from syncd.cli.command import Command, pass_app
 from syncd.cli.output import Result, number
 from syncd.cli.planlines import View
-from syncd.cli.progress import watching
+from syncd.cli.progress import Watcher, watching
 from syncd.cli.records import schema_kinds, split_record
 from syncd.cli.savedplan import PlanFile
 from syncd.core import keys
@@ -168,7 +168,7 @@ def run_all(
             with watching(app) as progress:
                 chosen = replace(options[flow], progress=progress)
                 if not chosen.dry_run and not yes:
-                    chosen = replace(chosen, confirm=lambda report: _confirm(app, report))
+                    chosen = replace(chosen, confirm=partial(_confirm, app, progress))
                 report = session.run(flow, chosen)
             done.reports.append(report)
             if report.state is RunState.PLANNED and not chosen.dry_run:
@@ -239,14 +239,16 @@ def save(app: App, session: Session, done: Done, path: Path) -> None:
     file.write(path)
 
 
-def _confirm(app: App, report: RunReport) -> bool:
+def _confirm(app: App, progress: Watcher, report: RunReport) -> bool:
     """A first run that would write: the plan is shown, a person says yes."""
     if not app.asks:
         return False
-    for line in planlines.report_lines(report, View.of(app.flow(report.flow)), verbose=False):
+    progress.pause()
+    plan = replace(report, state=RunState.PLANNED)
+    for line in planlines.report_lines(plan, View.of(app.flow(report.flow)), verbose=False):
         app.out.note(line)
-    click.echo(f"This is the first run of {report.flow}. Do it? [y/N] ", nl=False, err=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    answer = app.ask(f"This is the first run of {report.flow}. Do it? [y/N] ")
+    return answer.lower() in ("y", "yes")
 
 
 def _record(app: App, text: str | None, flows: Sequence[str]) -> tuple[str, str] | None:

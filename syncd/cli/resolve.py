@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, islice, product
 from typing import Any
 
 import click
@@ -25,19 +25,36 @@ from syncd.store.cases import StoredCase
 from syncd.store.identity import Act, Record
 
 _WHO = (CaseKind.IDENTITY, CaseKind.SAME_ENTITY, CaseKind.DUPLICATE)
+_WAYS = 4
 
 
 def answers_to(case: StoredCase) -> list[str]:
     """What may be typed behind `conflicts resolve ID`."""
     if case.case.kind in _WHO:
-        shown = [f"{c.source}:{keys.show(c.key)}" for c in case.case.candidates if c.key]
-        return [f"--link {','.join(shown)}", "--split"]
+        return [*(f"--link {_named(ones)}" for ones in _whole(case)), "--split"]
     if case.case.kind is CaseKind.REAPPEARED:
         return ["--keep", "--split"]
     if case.case.kind is CaseKind.DELETE:
         return ["--delete", "--keep", "--unlink"]
     sources = [f"--take {c.source}" for c in case.case.candidates if c.values is not None]
     return [*dict.fromkeys(sources), *(f"--value {name}=…" for name in case.case.fields)]
+
+
+def _whole(case: StoredCase) -> list[tuple[Record, ...]]:
+    """What may be one entity: a record of each member, in every way while those are few."""
+    of_member: dict[str, list[Record]] = {}
+    for one in case.case.candidates:
+        if one.key:
+            of_member.setdefault(one.source, []).append((one.source, one.key))
+    if len(of_member) < 2 or (
+        case.case.kind is not CaseKind.IDENTITY and any(len(r) > 1 for r in of_member.values())
+    ):
+        return []  # two entities that both have a record there cannot become one
+    return list(islice(product(*of_member.values()), _WAYS))
+
+
+def _named(records: Sequence[Record]) -> str:
+    return ",".join(f"{member}:{keys.show(key)}" for member, key in records)
 
 
 @click.command(
@@ -101,7 +118,9 @@ def resolve(
                 typed = _typed(app, flow, case, values, nulls)
                 answer = stored.Answer(Choice.VALUE, by, values=typed, note=note)
             at_once = kind is CaseKind.SAME_ENTITY or _merges(conn, case, answer)
-        _fits(case, answer, case_id)
+            _fits(case, answer, case_id)
+            if links and not at_once:
+                _one_each(conn, case, answer, case_id)
         if not at_once:
             with store.write() as conn:
                 decision = stored.decide(conn, case_id, case.case.digest, answer, at=app.time())
@@ -156,6 +175,14 @@ def _fits(case: StoredCase, answer: stored.Answer, case_id: int) -> None:
         fit = (Choice.DELETE, Choice.KEEP, Choice.UNLINK)
     else:
         fit = (Choice.TAKE, Choice.VALUE)
+    strangers = set(answer.keys) - {(c.source, c.key) for c in case.case.candidates}
+    if strangers and kind in _WHO:
+        raise ConfigError(
+            f"{_named(sorted(strangers))} is none of its records",
+            code="SY0195",
+            where=f"conflict {case_id}",
+            hint="; ".join(answers_to(case)),
+        )
     sources = [c.source for c in case.case.candidates]
     wrong = answer.choice is Choice.TAKE and answer.source not in sources
     if answer.choice in fit and not wrong:
@@ -167,6 +194,27 @@ def _fits(case: StoredCase, answer: stored.Answer, case_id: int) -> None:
         code="SY0195",
         where=f"conflict {case_id}",
         hint=close or "; ".join(answers_to(case)),
+    )
+
+
+def _one_each(conn: Connection, case: StoredCase, answer: stored.Answer, case_id: int) -> None:
+    """An entity has one record a member; a decision for anything else could never be obeyed."""
+    ids = {shadow.entity_of(conn, case.flow, *record) for record in answer.keys} - {None}
+    linked = shadow.load_entities(conn, case.flow, sorted(one for one in ids if one is not None))
+    records = {*answer.keys, *((m, k.key) for e in linked for m, k in e.links.items())}
+    members = [member for member, _ in sorted(records)]
+    twice = next((m for m in members if members.count(m) > 1), None)
+    alone = len(records) < 2
+    if twice is None and not alone:
+        return
+    both = sorted(record for record in records if record[0] == twice)
+    raise ConfigError(
+        f"{_named(sorted(records))} alone is nothing to link"
+        if alone
+        else f"{_named(both)} cannot be one: an entity has one record of {twice}",
+        code="SY0195",
+        where=f"conflict {case_id}",
+        hint="; ".join(answers_to(case)),
     )
 
 

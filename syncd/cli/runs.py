@@ -71,11 +71,8 @@ def show(app: App, number: int) -> None:
         name = names.get(run.flow, "")
         flow = app.loaded.config.flows.get(name)
         private = {f for f, o in flow.fields.items() if o.private} if flow else None
-        found = [
-            _event(event, private)
-            for block in events.of_run(conn, run.flow, number)
-            for event in block
-        ]
+        happened = [e for block in events.of_run(conn, run.flow, number) for e in block]
+        found = [_event(event, private) for event in happened]
         shape = _run(run, names)
     lines = [
         f"run {number} of {plain(name)}: {run.mode}, {run.state}",
@@ -83,7 +80,7 @@ def show(app: App, number: int) -> None:
     ]
     if run.error:
         lines.append(f"  ! {plain(run.error)}")
-    lines += [f"  {_line(event)}" for event in found]
+    lines += [f"  {_line(*both)}" for both in zip(found, happened, strict=True)]
     app.finish(Result("runs show", {**shape, "events": found}, lines))
 
 
@@ -131,15 +128,21 @@ def _event(event: Event, private: set[str] | None) -> dict[str, Any]:
     }
 
 
-def _line(event: dict[str, Any]) -> str:
+def _line(event: dict[str, Any], happened: Event) -> str:
+    """What an update left as it was is not told."""
     before, after = event["before"] or {}, event["after"] or {}
+    old, new = happened.before or {}, happened.after or {}
     changes = ", ".join(
         f"{plain(name)} {shown(before.get(name))} → {shown(after[name])}"
         if name in before
         else f"{plain(name)} {shown(after[name])}"
         for name in after
+        if name not in old or old[name] != new[name]
     )
-    where = f"{event['member'] or ''} {plain(event['key'] or '')}".strip()
+    which = plain(event["key"] or "")
+    if not which and event["member"] and event["entity"]:
+        which = f"entity {event['entity']}"
+    where = f"{event['member'] or ''} {which}".strip()
     why = f"  ({plain(event['reason'])})" if event["reason"] else ""
     outcome = f"  {event['outcome']}" if event["outcome"] else ""
     return f"{event['kind']}  {plain(where)}  {changes}{why}{outcome}"

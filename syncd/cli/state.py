@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import suppress
 from dataclasses import replace
 
@@ -156,8 +155,8 @@ def rebuild_(app: App, yes: bool) -> None:
                 code="SY0160",
                 hint="syncd state rebuild --yes",
             )
-        click.echo("Set the state aside and link everything anew? [y/N] ", nl=False, err=True)
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        answer = app.ask("Set the state aside and link everything anew? [y/N] ")
+        if answer.lower() not in ("y", "yes"):
             app.finish(
                 Result("state rebuild", {"kept": "", "deployment": ""}, ["nothing was done"])
             )

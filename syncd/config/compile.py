@@ -30,6 +30,7 @@ class CompiledFlow:
     guard_window  seconds
     every         seconds, cron: five fields; both None = by hand only
     fingerprint   of everything above that decides what a plan says
+    matching      digest of what makes the match keys: the rules and their fields' options
     """
 
     name: str
@@ -38,6 +39,7 @@ class CompiledFlow:
     types: Mapping[str, FieldType]
     guard_window: float
     fingerprint: str
+    matching: str = ""
     every: float | None = None
     cron: str | None = None
     findings: tuple[Finding, ...] = ()
@@ -70,6 +72,7 @@ def compile_flow(loaded: Loaded, name: str, schemas: Mapping[str, ObjectSchema])
         types=types,
         guard_window=flow.guard.window,
         fingerprint=_fingerprint(flow, rules),
+        matching=_matching(flow),
         every=flow.every,
         cron=flow.cron,
         findings=tuple(findings),
@@ -178,6 +181,11 @@ def _fingerprint(flow: FlowConfig, rules: FlowRules) -> str:
     # creates: once it is granted, records that were left out have to be looked at again
     forms = {name: [member.fingerprint, member.creates] for name, member in rules.members.items()}
     return digest([shape, forms])
+
+
+def _matching(flow: FlowConfig) -> str:
+    names = sorted({name for rule in flow.match for name in rule})
+    return digest([flow.match, {n: flow.fields[n].model_dump(mode="json") for n in names}])
 
 
 def _database(config: Config, system: str) -> str:

@@ -187,7 +187,8 @@ def shortcomings(member: CompiledMember, deletes: Deletes) -> list[tuple[str, st
         reasons = uncreatable(member)
         if reasons:
             what = "; ".join(reasons)
-            found.append((f"no record can be created in {member.schema.name}: {what}", ""))
+            hint = "map a field to each, let the database fill them, or grant what is missing"
+            found.append((f"no record can be created in {member.schema.name}: {what}", hint))
         granted = member.schema.privileges
         if granted is not None and "update" not in granted:
             text = f"the update privilege on {member.schema.name} is missing"

@@ -194,7 +194,9 @@ def _problem(raw: Mapping[str, Any], details: ErrorDetails) -> Problem:
         message = f"{value!r} is not one of: {', '.join(choices)}"
         close = nearest(str(value), choices)
         hint = f'did you mean "{close}"?' if close else ""
-    elif kind == "model_type" or kind.endswith("_type"):
+    elif kind.endswith("_type"):
+        wanted = _WANTED.get(kind)
+        message = f"{wanted} is needed here" if wanted else message
         message = f"{message}, not {_toml_word(value)}"
     return Problem(path, message, "SY0104", hint)
 
@@ -206,6 +208,15 @@ _EXAMPLES = {
     "native": 'native = "email"',
     "systems": '[systems.crm] with connector = "sql"',
     "flows": "[flows.customers]",
+}
+
+
+_WANTED = {
+    "tuple_type": 'a list like ["email"]',
+    "list_type": "a list",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "string_type": "text",
 }
 
 

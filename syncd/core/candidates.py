@@ -38,7 +38,7 @@ class Contest:
     """One group of one entity as its members contest it.
 
     sources     members whose changes of the group are candidates (law 1)
-    unwritable  those of them that are no target (law 13)
+    unwritable  those of them that are no target, and not gone (law 13)
     values      agreed ones, as far as there are any; seq: their sequence, else 0
     """
 
@@ -57,7 +57,9 @@ class Contest:
         self.conflict, self.first = lead.conflict, lead.first
         self.sources = frozenset(m for f in group for m in rules.sources(f))
         targets = frozenset(m for f in group for m in rules.targets(f))
-        self.unwritable = tuple(m for m in sides if m in self.sources and m not in targets)
+        self.unwritable = tuple(
+            m for m, s in sides.items() if m in self.sources - targets and not s.missing
+        )
         self.values = {name: a.value for name, a in agreed.items()}
         self.seq = max((a.seq for a in agreed.values()), default=0)
 

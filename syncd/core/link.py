@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from syncd.core.cases import make_case
+from syncd.core.hashing import key_hash
 from syncd.core.model import Candidate, Case, CaseKind, Entity, Fields, LinkState
 from syncd.core.rules import Comparable, FlowRules
 from syncd.core.values import blank
@@ -77,6 +78,11 @@ def entity_keys(rules: FlowRules, entity: Entity) -> set[tuple[int, tuple[Compar
         if link.state is LinkState.LIVE:
             keys.update(match_keys(rules, {n: b.value for n, b in link.bases.items()}))
     return keys
+
+
+def key_hashes(rules: FlowRules, entity: Entity) -> tuple[tuple[int, int], ...]:
+    """An entity's match keys as the store keeps them: (rule number, hash)."""
+    return tuple((rule, key_hash(rule, key)) for rule, key in entity_keys(rules, entity))
 
 
 def resolve(

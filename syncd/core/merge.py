@@ -110,7 +110,7 @@ class _GroupMerge:
         if doubtful:  # no drift before it is known whether our own write looks like that here
             drifts = [s for s in drifts if not s.forced]
             edits = [*edits, *doubtful]
-        unites = merges and not any(s.forced for s in edits)
+        unites = merges and not any(s.forced or s.reset for s in edits)
         strangers = [s for s in firsts if not (unites and s.member in self.contest.sources)]
         if unites and (edits or firsts):
             verdict: Verdict | Case | None = self._unite(edits, firsts)

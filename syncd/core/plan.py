@@ -51,7 +51,7 @@ def plan_entity(
     tick       the store's now: recorded where bases move
     """
     if entity.state in (EntityState.GONE, EntityState.ENDED):
-        return EntityPlan(entity)
+        return EntityPlan(entity, voided=tuple(d.id for d in decisions))
     if any(kind is not OpKind.UPDATE for kind in entity.unsettled.values()):
         return EntityPlan(entity, cases=entity.cases, waits=True)
     if not (entity.id or entity.agreed or entity.cases or decisions) and len(entity.links) == 1:

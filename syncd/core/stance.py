@@ -21,6 +21,8 @@ class Stance:
     behind    a changed field's base is behind the agreed sequence
     degraded  a changed field's base was in step with another form than the agreed one
     forced    an unproven base reads otherwise: review, whatever the policy
+    reset     after an unknown write the old value stands under a newer version: it may have been
+              set back, or the write never came
     """
 
     member: str
@@ -32,6 +34,7 @@ class Stance:
     behind: bool = False
     degraded: bool = False
     forced: bool = False
+    reset: bool = False
     proven: tuple[str, ...] = ()
     own_form: tuple[str, ...] = ()
 
@@ -51,7 +54,7 @@ def stand(rules: FlowRules, group: Group, agreed: Mapping[str, Agreed], side: Si
     firsts: list[str] = []
     proven: list[str] = []
     own: list[str] = []
-    behind = degraded = forced = False
+    behind = degraded = forced = reset = False
     for name, value in values.items():
         old = side.link.bases.get(name)
         if old is None:
@@ -70,11 +73,12 @@ def stand(rules: FlowRules, group: Group, agreed: Mapping[str, Agreed], side: Si
             lagging = now is not None and base.seq < now.seq
             behind = behind or lagging or verdict != "changed"
             forced = forced or verdict == "unproven"
+            reset = reset or (verdict == "behind" and compare(value) == compare(base.value))
             if now is not None and not lagging and compare(base.value) != compare(now.value):
                 degraded = degraded or not rules.fields[name].lossy
     return Stance(
         side.member, side, values, bases, tuple(changed), tuple(firsts),
-        behind, degraded, forced, tuple(proven), tuple(own),
+        behind, degraded, forced, reset, tuple(proven), tuple(own),
     )  # fmt: skip
 
 

@@ -185,7 +185,11 @@ class Comparison:
     def __call__(self, value: Value) -> Any:
         if value is None:
             return None
-        form = self._form(value)
+        try:
+            form = self._form(value)
+        except (TypeError, AttributeError, ValueError):
+            # kept under a type the field no longer has: like nothing that is read now
+            return "another type", _json(value)
         if self.null == "empty" and (form in ("", ()) or value in ("", [], {})):
             return None
         return form
@@ -234,9 +238,13 @@ def _spelled(text: str) -> tuple[str, int | None, int | None]:
         raise _wrong(f"no type is spelled {text!r}", hint or f"types are {', '.join(KINDS)}")
     digits, scale = (int(g) if g else None for g in (match[2], match[3]))
     if kind == "decimal":
-        if digits is None or not 1 <= digits <= 1000 or (scale or 0) > digits:
+        if digits is not None and (scale or 0) > digits:
+            raise _wrong(f"{text!r} has more decimals than digits", 'say it like "decimal(12,2)"')
+        if digits is None or not 1 <= digits <= 1000:
             raise _wrong(f"{text!r} does not say how many digits", 'say it like "decimal(12,2)"')
-    elif digits is not None and (kind != "text" or scale is not None or digits < 1):
+    elif digits is not None and kind == "text" and (scale is not None or digits < 1):
+        raise _wrong(f"{text!r} does not say how many characters", 'say it like "text(80)"')
+    elif digits is not None and kind != "text":
         raise _wrong(f"{text!r}: nothing in parentheses belongs there")
     return kind, digits, scale
 

@@ -13,8 +13,9 @@ from sqlalchemy import Connection
 from syncd.adapter import Outcome, Row, Status, Write
 from syncd.core import hashing, keys
 from syncd.core.mapping import MemberMapping
-from syncd.core.model import Entity, NoteKind, OpKind, Record
+from syncd.core.model import Entity, EntityState, NoteKind, OpKind, Record
 from syncd.core.packing import unpack
+from syncd.core.rules import FlowRules
 from syncd.core.settle import Settled, settled
 from syncd.engine.context import RunContext
 from syncd.engine.failpoint import failpoint
@@ -241,7 +242,9 @@ def settle_outcomes(
         quarantine.put(conn, flow, refusals, at=at)
         quarantine.solve(conn, flow, solved)
         events.record(conn, flow, audit)
-        ended = {i: False for i in touched if i not in done.stale and _finished(state[i])}
+        ended = {
+            i: False for i in touched if i not in done.stale and _finished(context.rules, state[i])
+        }
         unresolved = {s.id for s in settlements if s.state is not OpState.APPLIED}
         busy = {e.entity for e in entries if e.id in unresolved}
         shadow.mark_work(conn, {i: v for i, v in ended.items() if i not in busy})
@@ -273,8 +276,17 @@ def _save(
     shadow.set_states(conn, {entity.id: entity.state for entity in entities})
 
 
-def _finished(entity: Entity) -> bool:
-    """Nothing of it waits for another member or another run."""
+def _finished(rules: FlowRules, entity: Entity) -> bool:
+    """Nothing of it waits for another member or another run: no value, no deletion that has not
+    arrived everywhere, no record still to be made."""
+    if entity.state is EntityState.DELETING:
+        return False
+    known = {*entity.links, *(link.member for link in entity.gone)}
+    if entity.state is EntityState.LIVE and any(
+        member.mode.is_target and member.creates and name not in known
+        for name, member in rules.members.items()
+    ):
+        return False
     for link in entity.links.values():
         for name, base in link.bases.items():
             if name in entity.agreed and base.seq < entity.agreed[name].seq:

@@ -11,7 +11,7 @@ from syncd.core.model import Case
 from syncd.engine import planning, recording
 from syncd.engine.context import RunContext
 from syncd.engine.holding import Tripped
-from syncd.engine.result import RunMode, RunState
+from syncd.engine.result import RunMode, RunReport, RunState
 from syncd.errors import SyncdError
 from syncd.store import conflicts, holds, journal, quarantine, rebuild, runs, shadow
 
@@ -35,6 +35,9 @@ def remember_reading(context: RunContext) -> None:
         known = shadow.members(conn, context.flow)
         full = context.options.mode is RunMode.FULL
         whole = all(p.complete for p in context.pulled.values())
+        # what was planned and not recorded has to be read again, under the mapping before it too
+        left = context.options.only is not None
+        held = left or any(m.held for m in context.report.members.values())
         for name, pulled in context.pulled.items():
             if not pulled.read or pulled.empty or context.options.mode is RunMode.ENTITY:
                 continue
@@ -44,14 +47,14 @@ def remember_reading(context: RunContext) -> None:
                 context.flow,
                 replace(
                     state,
-                    cursor=pulled.cursor or state.cursor,
+                    cursor=(state.cursor if left else pulled.cursor) or state.cursor,
                     last_full_at=context.at if pulled.complete else state.last_full_at,
                     fingerprint=context.rules.members[name].fingerprint
-                    if pulled.complete or not state.fingerprint
+                    if (pulled.complete and not held) or not state.fingerprint
                     else state.fingerprint,
                 ),
             )
-        if full and whole:
+        if full and whole and not left:
             shadow.set_flow_fingerprint(conn, context.flow, context.open.compiled.fingerprint)
         conflicts.use(conn, context.used, run=context.number)
         cases: list[Case] = [case for _, case in context.identity_cases]
@@ -133,5 +136,10 @@ def finish(context: RunContext, error: SyncdError | None) -> None:
             at=context.seams.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             counts=counts,
             exit=report.exit_code,
-            error=error.message if error is not None else "",
+            error=error.message if error is not None else _troubles(report),
         )
+
+
+def _troubles(report: RunReport) -> str:
+    """What kept members from taking part."""
+    return "; ".join(f"{name}: {m.error}" for name, m in report.members.items() if m.error)

@@ -3,7 +3,7 @@ read, the candidates for what was found new."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -16,6 +16,9 @@ from syncd.engine.result import RunMode
 from syncd.errors import Interrupted, SyncdError
 from syncd.store import holds, shadow
 from syncd.store.holds import ItemState
+from syncd.store.stage import Seen
+
+_SEARCHES = 5  # times that what a search found is looked for in turn, with several match rules
 
 
 def collect(context: RunContext) -> None:
@@ -97,26 +100,53 @@ def _pull_one(context: RunContext, reader: Reader) -> Pulled:
             if not row.deleted:
                 record, complaint = reader.record(row, None)
                 status = "bad" if complaint else "seen"
-                found = (name, key, 0, status, None if complaint else record, complaint)
-                context.stage.add_seen([found])
+                context.stage.add_seen([(name, key, 0, status, record, complaint)])
     return Pulled(name, tick=tick, rows=1 if name == member else 0)
 
 
 def _search(context: RunContext) -> None:
     if all(p.complete or not p.read for p in context.pulled.values()):
         return
-    rules = context.rules
     wanted: set[int] = set()
-    members: set[str] = set()
-    for block in context.stage.free():
-        for seen in block:
-            members.add(seen.member)
-            if seen.record is not None:
-                wanted.update(
-                    hashing.key_hash(*key) for key in match_keys(rules, seen.record.fields)
-                )
-    if not members:
-        return
+    for _ in range(_SEARCHES):
+        found = _keys_sought(context)
+        if found is None or (wanted and found <= wanted):
+            break
+        wanted |= found
+        _search_once(context, frozenset(wanted))
+        if len(context.rules.match) < 2 or not wanted:
+            return  # what was found has the very key it was sought by
+    else:
+        for name, pulled in list(context.pulled.items()):  # a chain that long: the next full run
+            context.pulled[name] = replace(pulled, searched=False)
+
+
+def _keys_sought(context: RunContext) -> set[int] | None:
+    """Hashes of the match keys of every record found new, and, with several match rules, of those
+    they led to, which may be the bridge to yet another. None = there is no new record."""
+    rules, stage = context.rules, context.stage
+    sought: set[int] = set()
+
+    def look(blocks: Iterator[list[Seen]]) -> bool:
+        some = False
+        for block in blocks:
+            some = True
+            for seen in block:
+                if seen.record is not None:
+                    keys = match_keys(rules, seen.record.fields)
+                    sought.update(hashing.key_hash(*key) for key in keys)
+        return some
+
+    if not look(stage.free()):
+        return None
+    if len(rules.match) > 1:
+        look(stage.unreadable())
+        look(stage.linked())
+    return sought
+
+
+def _search_once(context: RunContext, wanted: frozenset[int]) -> None:
+    rules = context.rules
 
     def candidate(record: Record) -> bool:
         return any(hashing.key_hash(*key) in wanted for key in match_keys(rules, record.fields))

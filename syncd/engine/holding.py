@@ -33,6 +33,9 @@ class Holding:
         self._size = 0
         self._counts: dict[tuple[str, str], int] = {}
         self._unlinked: set[str] = set()  # digests of held creates for entities not stored yet
+        with context.store.read() as conn:
+            before = holds.waiting(conn, context.flow, [0]).get(0, [])
+        self.unlinked = frozenset(item.op_digest for item in before)  # of earlier runs
 
     def hold(self, draft: Draft) -> None:
         """The operations of one entity that a limit stops; the entity waits whole."""
@@ -105,20 +108,20 @@ class Holding:
         context = self._context
         whole = context.options.mode is RunMode.FULL and context.options.only is None
         whole = whole and all(pulled.complete for pulled in context.pulled.values())
-        moved: list[HoldItem] = []
+        through: list[HoldItem] = []
+        gone: list[HoldItem] = []
         for item in holds.waiting(conn, context.flow, [0]).get(0, []):
             if item.op_digest == empty_digest(item.member):
                 # stands while nothing is there: what follows from it may be held and asked about
                 if context.pulled[item.member].rows:
-                    holds.settle(conn, [item], ItemState.DONE, at=context.at)
+                    through.append(item)
             elif item.op_digest in answered:
-                holds.settle(conn, [item], ItemState.DONE, at=context.at)
-            elif item.op_digest not in self._unlinked and (
-                whole or item.state is not ItemState.HELD
-            ):
-                holds.settle(conn, [item], ItemState.MOVED, at=context.at)
-                moved += [item] if item.state is ItemState.APPROVED else []
-        return moved
+                through.append(item)
+            elif whole and item.op_digest not in self._unlinked:
+                gone.append(item)
+        holds.settle(conn, through, ItemState.DONE, at=context.at)
+        holds.settle(conn, gone, ItemState.MOVED, at=context.at)
+        return [item for item in gone if item.state is ItemState.APPROVED]
 
 
 def _summary(operation: Operation) -> dict[str, object]:

@@ -13,7 +13,16 @@ from sqlalchemy import Connection
 
 from syncd.core import hashing
 from syncd.core.cases import make_case
-from syncd.core.link import Found, Free, Pair, Union, is_never, match_keys, resolve
+from syncd.core.link import (
+    Found,
+    Free,
+    Pair,
+    Union,
+    is_never,
+    key_hashes,
+    match_keys,
+    resolve,
+)
 from syncd.core.model import (
     Base,
     Candidate,
@@ -28,6 +37,7 @@ from syncd.core.model import (
 )
 from syncd.core.rules import FlowRules
 from syncd.engine.context import RunContext
+from syncd.engine.doubts import Doubts
 from syncd.engine.units import Unit
 from syncd.store import shadow
 from syncd.store.conflicts import open_cases
@@ -45,15 +55,23 @@ def link(context: RunContext, conn: Connection, skip: frozenset[int]) -> None:
     found = _keyed(rules, stage, skip)
     if not found.free and not found.linked:
         return
-    _known_entities(context.flow, conn, stage)
+    if shadow.keyed(conn, context.flow) == context.open.compiled.matching:
+        _known_entities(context.flow, conn, stage)
+    else:  # a dry run under new match rules, which keeps no keys
+        _all_entities(context, conn)
     _buckets(stage, found)
+    doubts = Doubts(context, conn)
     for bucket in _gather(stage):
-        _judge(context, conn, bucket)
+        _judge(context, conn, bucket, doubts)
     lonely: list[tuple[int, Unit]] = []
     for block in stage.free():
         for seen in block:
             if seen.id not in skip and seen.id not in found.keyed:
-                lonely.append((0, _fresh((seen,))))
+                case = doubts.of_new((seen,))
+                if case is None:
+                    lonely.append((0, _fresh((seen,))))
+                else:
+                    lonely += _asked(context, conn, case, doubts.entities(case), [seen])
         if len(lonely) >= _CHUNK:
             context.report.linked += len(lonely)
             stage.add_units(lonely)
@@ -100,6 +118,14 @@ def _keyed(rules: FlowRules, stage: Stage, skip: frozenset[int]) -> _Keyed:
                 result.keyed.add(seen.id)
                 rows.append((rule, hashing.key_hash(rule, key), seen.id, 0))
         stage.add_keys(rows)
+    for block in stage.unreadable():
+        rows = []
+        for seen in block:
+            # what can be read of it may be enough to know that it is a candidate (law 11)
+            for rule, key in match_keys(rules, seen.record.fields) if seen.record else ():
+                result.keyed.add(seen.id)
+                rows.append((rule, hashing.key_hash(rule, key), seen.id, 0))
+        stage.add_keys(rows)
     for block in stage.linked():
         rows = []
         for seen in block:
@@ -134,6 +160,15 @@ def _known_entities(flow: int, conn: Connection, stage: Stage) -> None:
             size = 0
     flush()
     stage.merge_known_keys()
+
+
+def _all_entities(context: RunContext, conn: Connection) -> None:
+    """As `_known_entities`, by the keys that the entities have under the rules of this run."""
+    for block in shadow.all_entities(conn, context.flow):
+        context.stage.add_known_keys(
+            (*hashed, e.id) for e in block for hashed in key_hashes(context.rules, e)
+        )
+    context.stage.merge_known_keys()
 
 
 def _buckets(stage: Stage, found: _Keyed) -> None:
@@ -194,9 +229,10 @@ def _gather(stage: Stage) -> Iterator[list[Bucket]]:
         yield batch
 
 
-def _judge(context: RunContext, conn: Connection, buckets: Sequence[Bucket]) -> None:
+def _judge(
+    context: RunContext, conn: Connection, buckets: Sequence[Bucket], doubts: Doubts
+) -> None:
     rules, flow, stage = context.rules, context.flow, context.stage
-    answers = {d.digest: d for d in context.said(conn)}
     ids = [seen for bucket in buckets for seen in bucket[0]]
     entities = sorted({entity for bucket in buckets for entity in bucket[1]})
     records = {seen.id: seen for part in _parts(ids) for seen in stage.seen(part)}
@@ -218,22 +254,30 @@ def _judge(context: RunContext, conn: Connection, buckets: Sequence[Bucket]) -> 
             if len(linked) > 1:
                 _same_entity(context, current, context.never(conn))
             continue
+        if any(s.status == "bad" for s in free):
+            # it may be the same as any of these: nothing is linked or created until it is readable
+            stage.block(e.id for e in linked)
+            if len(linked) > 1:
+                _same_entity(context, current, context.never(conn))
+            continue
         if len(free) > _BUCKET:
             free = free[:_BUCKET]
         nodes = [Free(s.member, s.key, s.record.fields) for s in free if s.record is not None]
         by_key = {(s.member, s.key): s for s in free}
         for one in resolve(rules, nodes, current, missing, context.never(conn)):
             if isinstance(one, Case):
-                said = answers.get(one.digest)
-                decided = _obey(said, one, linked, by_key) if said is not None else None
-                if said is not None and decided is not None:
-                    context.used.append(said.id)
-                    units += [(unit.entity.id, unit) for unit in decided]
-                    continue
-                involved = [e.id for e in current if _in_case(e, one)]
-                stage.block(involved)
-                context.identity_cases.append((involved[0] if involved else 0, one))
+                units += _asked(context, conn, one, linked, free)
                 continue
+            if one.entity is None:
+                resting = [known[i] for i in entity_ids if known[i].state is not EntityState.LIVE]
+                met = doubts.standing(one, resting)
+                if any(e.state is EntityState.DELETING for e in met):
+                    continue  # once that deletion has arrived everywhere this is a new thing
+                records_of = [by_key[r.member, r.key] for r in one.records]
+                case = doubts.of_resting(one, met) if met else doubts.of_new(records_of)
+                if case is not None:
+                    units += _asked(context, conn, case, met or doubts.entities(case), records_of)
+                    continue
             whole = next((e for e in linked if one.entity and e.id == one.entity.id), None)
             unit = _unit(one, whole, [by_key[r.member, r.key] for r in one.records])
             units.append((unit.entity.id, unit))
@@ -242,6 +286,26 @@ def _judge(context: RunContext, conn: Connection, buckets: Sequence[Bucket]) -> 
         if entity_id:
             stage.adopt(unit.seen, entity_id)
     context.report.linked += len(units)
+
+
+def _asked(
+    context: RunContext,
+    conn: Connection,
+    case: Case,
+    entities: Sequence[Entity],
+    free: Sequence[Seen],
+) -> list[tuple[int, Unit]]:
+    """What a person said of a case; else it is one, and nothing of it is created."""
+    said = next((d for d in reversed(context.said(conn)) if d.digest == case.digest), None)
+    by_key = {(s.member, s.key): s for s in free}
+    decided = _obey(said, case, entities, by_key) if said is not None else None
+    if said is not None and decided is not None:
+        context.used.append(said.id)
+        return [(unit.entity.id, unit) for unit in decided]
+    involved = [e.id for e in entities if _in_case(e, case)]
+    context.stage.block(involved)
+    context.identity_cases.append((involved[0] if involved else 0, case))
+    return []
 
 
 def _unit(found: Found, entity: Entity | None, seen: Sequence[Seen]) -> Unit:
@@ -298,7 +362,17 @@ def _obey(
     if not chosen or len(homes) > 1 or len(set(members)) < len(members) or taken:
         return None
     records = tuple(Free(s.member, s.key, {}) for s in chosen)
-    return [_unit(Found(records), homes[0] if homes else None, chosen)]
+    home = homes[0] if homes else None
+    if home is not None and home.state is not EntityState.LIVE:
+        # linked by a person: what took no part any more lives again
+        links = {
+            m: replace(link, state=LinkState.LIVE, row_hash=None)
+            if (m, link.key) in named
+            else link
+            for m, link in home.links.items()
+        }
+        home = replace(home, state=EntityState.LIVE, links=links)
+    return [_unit(Found(records), home, chosen)]
 
 
 def _still_same(context: RunContext, conn: Connection) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from syncd.core import hashing
 from syncd.core.guard import Measure, measures
-from syncd.core.link import entity_keys
+from syncd.core.link import key_hashes
 from syncd.core.model import (
     Case,
     Decision,
@@ -20,6 +20,8 @@ from syncd.core.model import (
     LinkState,
     Operation,
     OpKind,
+    Read,
+    ReadStatus,
 )
 from syncd.core.plan import plan_entity
 from syncd.core.rules import Drift, Mode
@@ -32,6 +34,7 @@ from syncd.store.holds import HoldItem, ItemState
 from syncd.store.quarantine import Quarantined, QuarantineState
 
 CHUNK = 500
+ByDigest = Mapping[str, Sequence[HoldItem]]  # held creates of entities not stored yet
 PLANNED_TICK = 1 << 60  # stands for the tick of the transaction that will record the plan
 
 
@@ -78,7 +81,9 @@ class PlanTotals:
 def plan_all(context: RunContext, conn: Connection) -> PlanTotals:
     """Everything staged, in blocks."""
     totals = PlanTotals({}, {})
-    free_items = holds.waiting(conn, context.flow, [0]).get(0, [])
+    free_items: dict[str, list[HoldItem]] = {}
+    for item in holds.waiting(conn, context.flow, [0]).get(0, []):
+        free_items.setdefault(item.op_digest, []).append(item)
     for block in context.stage.units():
         for start in range(0, len(block), CHUNK):
             _plan_block(context, conn, block[start : start + CHUNK], free_items, totals)
@@ -109,7 +114,7 @@ def _plan_block(
     context: RunContext,
     conn: Connection,
     units: Sequence[Unit],
-    free_items: Sequence[HoldItem],
+    free_items: ByDigest,
     totals: PlanTotals,
 ) -> None:
     context.beat()
@@ -149,7 +154,7 @@ class _State:
     refused: Mapping[tuple[int, str], Quarantined]
     blocked: set[int]
     open: set[int]
-    new: Sequence[HoldItem]
+    new: ByDigest
 
     @classmethod
     def load(
@@ -157,7 +162,7 @@ class _State:
         context: RunContext,
         conn: Connection,
         ids: Sequence[int],
-        new: Sequence[HoldItem],
+        new: ByDigest,
     ) -> _State:
         if not ids:
             return cls({}, {}, {}, {}, set(), set(), new)
@@ -180,7 +185,7 @@ def _plan_one(
     state: _State,
     linked: bool,
 ) -> Draft | None:
-    items = list(state.held.get(entity.id, ())) if entity.id else list(state.new)
+    items = list(state.held.get(entity.id, ())) if entity.id else []
     rules = context.rules
     reverted = {i.member for i in items if i.state is ItemState.REVERTED} if entity.id else set()
     if reverted:
@@ -196,7 +201,10 @@ def _plan_one(
     plan = plan_entity(rules, entity, known, decisions, context.now, context.number, PLANNED_TICK)
     solved = _solved(entity, plan, state)
     plan = _tidy(context, entity, plan, state)
-    plan, settled, approved = _answer_holds(plan, items)
+    if state.new and not entity.id:
+        digests = [operation_digest(plan.entity, operation) for operation in plan.operations]
+        items = [item for digest in digests for item in state.new.get(digest, ())]
+    plan, settled, approved = _answer_holds(plan, items, _unread(entity, known))
     was_open = entity.id in state.open
     quiet = not (plan.operations or plan.cases or plan.notes or plan.used or plan.voided)
     idle = quiet and not plan.changed and not linked and not settled and not entity.cases
@@ -205,15 +213,13 @@ def _plan_one(
         return None
     if linked:
         plan = replace(plan, changed=True)
-    digests = tuple(operation_digest(plan.entity, op) for op in plan.operations)
+    named = tuple(operation_digest(plan.entity, op) for op in plan.operations)
     if reverted:  # a person ordered exactly this
-        approved = approved | frozenset(digests)
+        approved = approved | frozenset(named)
     keys: tuple[tuple[int, int], ...] = ()
     if plan.changed:
-        keys = tuple(
-            (rule, hashing.key_hash(rule, key)) for rule, key in entity_keys(rules, plan.entity)
-        )
-    return Draft(plan, digests, approved, settled, keys, was_open, solved)
+        keys = key_hashes(rules, plan.entity)
+    return Draft(plan, named, approved, settled, keys, was_open, solved)
 
 
 def _solved(entity: Entity, plan: EntityPlan, state: _State) -> tuple[str, ...]:
@@ -249,11 +255,20 @@ def _waits(context: RunContext, refused: Quarantined, digest: str) -> bool:
     return refused.state is QuarantineState.OPEN and (due is None or due > context.at)
 
 
+def _unread(entity: Entity, known: Mapping[str, Read]) -> bool:
+    """Whether a record of it was not read: what is planned then says nothing of what moved."""
+    return any(
+        link.state is LinkState.LIVE and name in known and known[name].status is ReadStatus.UNREAD
+        for name, link in entity.links.items()
+    )
+
+
 def _answer_holds(
-    plan: EntityPlan, items: Sequence[HoldItem]
+    plan: EntityPlan, items: Sequence[HoldItem], unread: bool
 ) -> tuple[EntityPlan, tuple[tuple[HoldItem, ItemState], ...], frozenset[str]]:
     """What a person said of held operations, against what is planned now: those still true run,
-    those that moved drop out, nothing unlisted is approved (law 16)."""
+    those that moved drop out, nothing unlisted is approved (law 16). unread: a record of it was
+    not read, so that what is not planned has not moved for that; it waits."""
     if not items:
         return plan, (), frozenset()
     digests = {operation_digest(plan.entity, op): op for op in plan.operations}
@@ -268,9 +283,9 @@ def _answer_holds(
         elif item.state is ItemState.EXCUSED and mine:
             excused.add(item.op_digest)
             settled.append((item, ItemState.DONE))
-        elif item.state is ItemState.REVERTED:
+        elif item.state is ItemState.REVERTED and (mine or item.entity) and not unread:
             settled.append((item, ItemState.DONE))
-        elif not mine and item.entity:
+        elif not mine and item.entity and not unread:
             settled.append((item, ItemState.MOVED))
     if excused:
         plan = _excuse(plan, {op.member: op for d, op in digests.items() if d in excused})

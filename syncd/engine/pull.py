@@ -183,9 +183,9 @@ def pull_since(
 
 
 def search(reader: Reader, wanted: Callable[[Record], bool], watch: Callable[[int], None]) -> int:
-    """Put every unlinked record that `wanted` accepts on the stage: the candidates for records
-    that an incremental or single-record run found new elsewhere (law 11). Reads the whole object,
-    decoding every row; raises what the system raises."""
+    """Put every record that `wanted` accepts on the stage, linked or not: the candidates for
+    records that an incremental or single-record run found new elsewhere (law 11). Reads the whole
+    object, decoding every row; raises what the system raises."""
     member = reader.rules.name
     rows = 0
     with reader.endpoint.snapshot() as snapshot, reader.store.read() as conn:
@@ -195,9 +195,8 @@ def search(reader: Reader, wanted: Callable[[Record], bool], watch: Callable[[in
             known = entities_of(conn, reader.flow, member, block.keys)
             found: list[Found] = []
             for key, raw in zip(block.keys, block.raws, strict=True):
-                if key in known:
-                    continue
-                one = _seen(reader, snapshot.decode(raw), hashing.row_hash(raw, seed), 0)
+                row_hash = hashing.row_hash(raw, seed)
+                one = _seen(reader, snapshot.decode(raw), row_hash, known.get(key, 0))
                 if one is not None and one[4] is not None and wanted(one[4]):
                     found.append(one)
             reader.stage.add_new(found)
@@ -299,7 +298,8 @@ def _compare(
         if key in twice:
             if link is not None or not found or found[-1][1] != key:
                 why = f"{member} has more than one record {keys.show(key)}"
-                found.append((member, key, link[1] if link else 0, "bad", None, why))
+                record = reader.record(snapshot.decode(raw), row_hash)[0]
+                found.append((member, key, link[1] if link else 0, "bad", record, why))
             continue
         if link is not None and link[0] == row_hash:
             continue
@@ -315,6 +315,5 @@ def _seen(reader: Reader, row: Row, row_hash: int, entity: int) -> Found | None:
     if row.deleted:
         return (member, row.key, entity, "missing", None, "") if entity else None
     record, complaint = reader.record(row, row_hash)
-    if complaint:
-        return member, row.key, entity, "bad", None, complaint
-    return member, row.key, entity, "seen", record, ""
+    # what can be read of a bad one still tells that it may be the same thing as another record
+    return member, row.key, entity, "bad" if complaint else "seen", record, complaint

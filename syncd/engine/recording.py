@@ -76,9 +76,10 @@ def preview(context: RunContext, tripped: Tripped) -> Iterator[PlannedOperation]
 def record(context: RunContext, tripped: Tripped) -> None:
     """Everything that is not held into the store; what is held onto its holds."""
     only = context.options.only
+    holding = Holding(context, tripped)
+    asked = holding.unlinked | (only or frozenset())  # a first load has a million others
     answered: set[str] = set()
     moved: list[HoldItem] = []
-    holding = Holding(context, tripped)
     for block in context.stage.drafts():
         for start in range(0, len(block), _CHUNK):
             chunk: list[Draft] = []
@@ -90,7 +91,7 @@ def record(context: RunContext, tripped: Tripped) -> None:
                     holding.hold(draft)
                 else:
                     chunk.append(draft)
-                    answered.update(draft.digests)
+                    answered.update(asked.intersection(draft.digests))
             moved += _record(context, chunk)
     moved += holding.finish(answered)
     list_moved(context, moved)
@@ -143,9 +144,12 @@ def _record(context: RunContext, drafts: Sequence[Draft]) -> list[HoldItem]:
             run=run,
             at=at,
         )
+        by_state: dict[ItemState, list[HoldItem]] = {}
         for draft in drafts:
             for item, state in draft.settled:
-                holds.settle(conn, [item], state, at=at)
+                by_state.setdefault(state, []).append(item)
+        for state, items in by_state.items():
+            holds.settle(conn, items, state, at=at)
         entries = [
             _entry(context, i, operation, stands)
             for draft, i in zip(drafts, of, strict=True)

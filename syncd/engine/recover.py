@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from syncd.adapter import Outcome, Status
 from syncd.core.mapping import MemberMapping
-from syncd.core.model import UNSET, OpKind
+from syncd.core.model import UNSET, LinkState, OpKind
 from syncd.engine.apply import Applied, settle_outcomes, write_of
 from syncd.engine.context import RunContext
 from syncd.engine.opening import recall
@@ -27,7 +27,7 @@ def recover(context: RunContext) -> None:
         context.say("info", f"{dropped} operations of an interrupted run were never sent")
     with context.store.read() as conn:
         left = [entry for block in journal.unsettled(conn, flow) for entry in block]
-    left = _drop_overtaken(context, left)
+    left = _found_by_key(context, _drop_overtaken(context, left))
     by_batch: dict[tuple[str, str | None], list[JournalEntry]] = {}
     for entry in left:
         by_batch.setdefault((entry.operation.member, entry.token), []).append(entry)
@@ -67,6 +67,28 @@ def _drop_overtaken(context: RunContext, left: Sequence[JournalEntry]) -> list[J
     return [entry for entry in left if entry.id not in gone]
 
 
+def _found_by_key(context: RunContext, left: Sequence[JournalEntry]) -> list[JournalEntry]:
+    """A create nobody can tell of is found once a record of its member was linked to its entity:
+    by match key, or by a person. The values sent are its bases, unproven (law 7)."""
+    unknown = [e for e in left if e.state is OpState.UNKNOWN and e.operation.kind is OpKind.CREATE]
+    if not unknown:
+        return list(left)
+    with context.store.read() as conn:
+        ids = {entry.entity for entry in unknown}
+        entities = {e.id: e for e in shadow.load_entities(conn, context.flow, list(ids))}
+    found: dict[str, list[tuple[JournalEntry, str]]] = {}
+    for entry in unknown:
+        entity, member = entities.get(entry.entity), entry.operation.member
+        link = entity.links.get(member) if entity is not None else None
+        if link is not None and link.state is LinkState.LIVE:
+            found.setdefault(member, []).append((entry, link.key))
+    for member, pairs in found.items():
+        outcomes = [Outcome(entry.op_id, Status.APPLIED, key) for entry, key in pairs]
+        _record(context, member, [entry for entry, _ in pairs], outcomes)
+    past = {entry.id for pairs in found.values() for entry, _ in pairs}
+    return [entry for entry in left if entry.id not in past]
+
+
 def _settle(
     context: RunContext, member: str, token: str | None, entries: Sequence[JournalEntry]
 ) -> None:
@@ -87,6 +109,15 @@ def _settle(
                 outcomes += reader.endpoint.settle(writes, token)
             except SyncdError as error:
                 outcomes += [Outcome(e.op_id, Status.UNKNOWN, error=str(error)) for e in group]
+    _record(context, member, entries, outcomes)
+
+
+def _record(
+    context: RunContext,
+    member: str,
+    entries: Sequence[JournalEntry],
+    outcomes: Sequence[Outcome],
+) -> None:
     # A key that the mapping of today cannot read back is still the proof that it happened.
     report = context.report.members[member]
     before = replace(report)

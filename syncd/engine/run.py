@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from syncd.core.link import key_hashes
 from syncd.engine import apply, closing, linking, planning, recording
 from syncd.engine.collect import collect
 from syncd.engine.context import RunContext
@@ -51,6 +52,7 @@ def run_flow(
     keeper = _Keeper(store, fence, seams)
     try:
         _introduce(flow, remember, store, fence)
+        _rekey(flow, store, fence, keeper.beat)
         store.stamp()
         report = _run(flow, store, seams, fence, options, scratch, str(holder), keeper.beat)
         store.stamp()
@@ -112,6 +114,25 @@ def _introduce(
                 shadow.save_member(conn, number, replace(state, state="removed"))
         if shadow.flow_fingerprint(conn, number) != flow.compiled.fingerprint:
             shadow.mark_all_work(conn, number)
+
+
+def _rekey(flow: OpenFlow, store: Store, fence: Fence, beat: Callable[[], None]) -> None:
+    """Under other match rules the entities known have other keys: were they not made anew, what
+    the new rules would link would be created a second time."""
+    matching, rules = flow.compiled.matching, flow.compiled.rules
+    with store.write(fence) as conn:
+        number = shadow.flow_id(conn, flow.name)
+        if shadow.keyed(conn, number) == matching:
+            return
+        shadow.set_keyed(conn, number, "")
+    with store.read() as reading:
+        for block in shadow.all_entities(reading, number):
+            beat()
+            keys = {e.id: key_hashes(rules, e) for e in block}
+            with store.write(fence) as conn:
+                shadow.save_keys(conn, number, keys)
+    with store.write(fence) as conn:
+        shadow.set_keyed(conn, number, matching)
 
 
 def _run(

@@ -265,6 +265,35 @@ def _check(number: int, member: str, link: Link) -> None:
         )
 
 
+def all_entities(conn: Connection, flow: int, *, size: int = bulk.CHUNK) -> Iterator[list[Entity]]:
+    """Every entity of the flow, ascending, in blocks."""
+    entity = tables.entity.c
+    last = 0
+    while True:
+        ids = list(
+            conn.execute(
+                select(entity.id)
+                .where(entity.flow_id == flow, entity.id > last)
+                .order_by(entity.id)
+                .limit(size)
+            ).scalars()
+        )
+        if not ids:
+            return
+        yield load_entities(conn, flow, ids)
+        last = ids[-1]
+
+
+def save_keys(conn: Connection, flow: int, keys: Mapping[int, Iterable[tuple[int, int]]]) -> None:
+    """Replace the match keys of these entities: (rule number, key hash) by entity."""
+    for part in bulk.chunks(list(keys)):
+        conn.execute(
+            tables.match_key.delete().where(bulk.among(conn, tables.match_key.c.entity_id, part))
+        )
+    rows = [(flow, rule, value, i) for i, own in keys.items() for rule, value in set(own)]
+    bulk.insert(conn, tables.match_key, _MATCH_KEY, rows)
+
+
 def mark_work(conn: Connection, work: Mapping[int, bool]) -> None:
     """Open or close the work of single entities, by id."""
     rows = [(number, int(is_open)) for number, is_open in work.items()]

@@ -76,6 +76,18 @@ def set_flow_fingerprint(conn: Connection, flow: int, digest: str) -> None:
     )
 
 
+def keyed(conn: Connection, flow: int) -> str:
+    """Digest of the match rules that the flow's match keys were made by; "" = not all of them."""
+    row = select(tables.meta.c.value).where(tables.meta.c.key == f"keyed:{flow}")
+    return str(conn.execute(row).scalar() or "")
+
+
+def set_keyed(conn: Connection, flow: int, digest: str) -> None:
+    key = f"keyed:{flow}"
+    conn.execute(tables.meta.delete().where(tables.meta.c.key == key))
+    conn.execute(tables.meta.insert().values(key=key, value=digest))
+
+
 def members(conn: Connection, flow: int) -> dict[str, MemberState]:
     m = tables.member.c
     rows = conn.execute(

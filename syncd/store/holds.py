@@ -302,6 +302,15 @@ def discard(
 ) -> int:
     """Give the operations up: the next run excuses their links, or takes the change behind them
     back. Answers how many; raises as `approve` does."""
+    found = hold(conn, hold_id)
+    if revert and found is not None and found.kind == "create":
+        raise ConfigError(
+            "making a record is not taken back: that would delete it where somebody made it",
+            code="SY0189",
+            where=f"hold {hold_id}",
+            hint="discard without --revert leaves those records alone; delete them in "
+            f"{found.cause or 'their system'} if they shall go",
+        )
     state = ItemState.REVERTED if revert else ItemState.EXCUSED
     return _answer(conn, hold_id, digest, DISCARDED, state, by, at)
 

@@ -192,6 +192,21 @@ def planned(
     )
 
 
+def unknown_creates(conn: Connection, flow: int) -> dict[str, list[int]]:
+    """By member, the entities of which a record may have been made there or not, ascending."""
+    op = tables.operation.c
+    known = names(conn, flow)
+    found: dict[str, list[int]] = {}
+    for row in conn.execute(
+        select(op.member_id, op.entity_id)
+        .where(op.flow_id == flow, _UNSETTLED, _in(OUTCOME_OPEN), op.kind == OpKind.CREATE.value)
+        .order_by(op.entity_id)
+        .distinct()
+    ):
+        found.setdefault(known.members[row.member_id], []).append(row.entity_id)
+    return found
+
+
 def of_entities(conn: Connection, flow: int, ids: Sequence[int]) -> list[JournalEntry]:
     """Entries of these entities whose outcome is not known, oldest first."""
     op = tables.operation.c

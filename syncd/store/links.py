@@ -62,7 +62,9 @@ def links_in_order(
 
     A server-side cursor: keep the connection for this stream alone until it is exhausted.
     """
-    number = names(conn, flow).ids[member]
+    number = names(conn, flow).ids.get(member)
+    if number is None:
+        return  # a dry run, and the member is new in the config
     link = tables.link.c
     query = (
         select(link.key, link.row_hash, link.entity_id)
@@ -90,7 +92,7 @@ def live_links(conn: Connection, flow: int) -> dict[str, int]:
 
 def entities_of(conn: Connection, flow: int, member: str, keys: Sequence[str]) -> dict[str, int]:
     """The entities these records are linked to, in any state but gone."""
-    number = names(conn, flow).ids[member]
+    number = names(conn, flow).ids.get(member)
     link = tables.link.c
     found: dict[str, int] = {}
     for part in bulk.chunks(keys):
@@ -114,7 +116,7 @@ def find_link(conn: Connection, flow: int, member: str, key: str) -> tuple[int, 
     row = conn.execute(
         select(*LINK_COLUMNS, entity.agreed, entity.meta)
         .join(tables.entity, entity.id == link.entity_id)
-        .where(link.member_id == known.ids[member], link.key == key)
+        .where(link.member_id == known.ids.get(member), link.key == key)
     ).first()
     if row is None:
         return None
@@ -132,7 +134,7 @@ def tombstones(
         rows = conn.execute(
             select(*TOMBSTONE_COLUMNS, gone.gone_at, entity.agreed, entity.meta)
             .join(tables.entity, entity.id == gone.entity_id)
-            .where(gone.member_id == known.ids[member], bulk.among(conn, gone.key, part))
+            .where(gone.member_id == known.ids.get(member), bulk.among(conn, gone.key, part))
             .order_by(gone.id)
         )
         for row in rows:

@@ -30,6 +30,7 @@ CREATE TABLE todo (entity INTEGER PRIMARY KEY);
 CREATE TABLE blocked (entity INTEGER PRIMARY KEY);
 CREATE TABLE draft (id INTEGER PRIMARY KEY, payload BLOB);
 """
+_KEY_INDEX = "CREATE INDEX IF NOT EXISTS seen_key_hash ON seen_key (rule, hash, seen, entity)"
 _BLOCK = 1000
 
 
@@ -120,6 +121,10 @@ class Stage:
         """Linked records that changed, in blocks."""
         return self._stream("entity > 0 AND status = 'seen'")
 
+    def unreadable(self) -> Iterator[list[Seen]]:
+        """Unlinked records with a value that cannot be represented, in blocks."""
+        return self._stream("entity = 0 AND status = 'bad'")
+
     def missing(self, member: str) -> Iterator[list[Seen]]:
         return self._stream("member = ? AND status = 'missing'", (member,))
 
@@ -152,10 +157,15 @@ class Stage:
         self._many("INSERT INTO known_key VALUES (?,?,?)", rows)
 
     def merge_known_keys(self) -> None:
-        self._run("INSERT INTO seen_key SELECT rule, hash, 0, entity FROM known_key")
+        """Those of them that something read has, too."""
+        self._run(_KEY_INDEX)
+        self._run(
+            "INSERT INTO seen_key SELECT rule, hash, 0, entity FROM known_key AS k WHERE EXISTS "
+            "(SELECT 1 FROM seen_key AS s WHERE s.rule = k.rule AND s.hash = k.hash)"
+        )
 
     def keys_in_order(self) -> Iterator[list[tuple[int, int, int, int]]]:
-        self._run("CREATE INDEX IF NOT EXISTS seen_key_hash ON seen_key (rule, hash, seen, entity)")
+        self._run(_KEY_INDEX)
         return self._rows("SELECT rule, hash, seen, entity FROM seen_key ORDER BY 1, 2, 3, 4")
 
     def add_components(self, rows: Iterable[tuple[int, int, int]]) -> None:

@@ -51,8 +51,12 @@ def standing(conn: Connection, flow: int) -> dict[str, Standing]:
         number = known.ids.get(member_name)
         if number is not None:
             grave[number][entity] = HELD
-    for member, entity in refused:
-        grave.setdefault(member, {})[entity] = QUARANTINED
+    unlinked: dict[int, set[str | None]] = {}
+    for member, entity, key in refused:
+        if entity:
+            grave.setdefault(member, {})[entity] = QUARANTINED
+        else:
+            unlinked.setdefault(member, set()).add(key)
     behind: Counter[int] = Counter()
     for member, entity in _behind(conn, list(known.members)):
         if entity not in grave[member]:
@@ -60,6 +64,7 @@ def standing(conn: Connection, flow: int) -> dict[str, Standing]:
     found = {}
     for number, name in known.members.items():
         words = Counter(grave[number].values())
+        words[QUARANTINED] += len(unlinked.get(number, ()))
         linked = set(_linked(conn, number, list(grave[number])))
         rest = max(0, live.get(number, 0) - len(linked) - behind[number])
         counts = {IN_STEP: rest, PENDING: behind[number]}
@@ -155,14 +160,15 @@ def _held(conn: Connection, flow: int) -> set[int]:
     return {entity for _, entity in held_targets(conn, flow) if entity}
 
 
-def _refused(conn: Connection, flow: int) -> list[tuple[int, int]]:
+def _refused(conn: Connection, flow: int) -> list[tuple[int, int, str | None]]:
+    """(member, entity or 0, key)"""
     q = tables.quarantine.c
     rows = conn.execute(
-        select(q.member_id, q.entity_id).where(
+        select(q.member_id, q.entity_id, q.key).where(
             q.flow_id == flow, sql("quarantine.state IN ('open', 'retry')")
         )
     )
-    return [(int(member), int(entity)) for member, entity in rows]
+    return [(int(member), int(entity), key) for member, entity, key in rows]
 
 
 def _unknown(conn: Connection, flow: int) -> dict[int, int]:

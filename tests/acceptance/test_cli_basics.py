@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -175,3 +176,26 @@ def test_a_reader_that_leaves_is_no_error(world: World) -> None:
         said = process.stderr.read()
         process.wait(timeout=60)
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("noun", ["conflicts", "holds", "links", "quarantine", "state"])
+def test_a_noun_alone_shows_its_help(world: World, noun: str) -> None:
+    result = world.ok(noun, code=2)
+    assert result.stderr.startswith("Examples:")
+    assert "error" not in result.stderr.splitlines()[0]
+
+
+def test_ctrl_c_while_the_modules_load_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from syncd.cli import __main__
+
+    def interrupted(*args: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.__import__", interrupted)
+        with pytest.raises(SystemExit) as left:
+            __main__.main()
+    assert left.value.code == 130
+    assert "SY0502" in capsys.readouterr().err

@@ -169,7 +169,8 @@ def ambiguous(world: World) -> int:
 def test_s14_identity_is_settled_by_naming_the_records(world: World) -> None:
     number = str(ambiguous(world))
     shown = world.ok("conflicts", "show", number).stdout
-    assert "--link crm:1,erp:101,erp:102" in shown
+    assert "--link crm:1,erp:101\n" in shown
+    assert "--link crm:1,erp:102\n" in shown
     world.ok("conflicts", "resolve", number, "--link", "crm:1,erp:102")
     world.run("reconcile", "--yes")
     entity = world.json("links", "show", "people", "crm:1")
@@ -187,3 +188,46 @@ def test_the_field_and_kind_filters(world: World) -> None:
     assert world.json("conflicts", "list", "--field", "name", code=3)["conflicts"]
     assert not world.json("conflicts", "list", "--field", "phone")["conflicts"]
     assert not world.json("conflicts", "list", "--kind", "identity")["conflicts"]
+
+
+def shared_key(world: World) -> tuple[int, int]:
+    """Two conflicts of identity: two records of the CRM with one key, alone, and beside one of
+    the ERP."""
+    world.synced(1)
+    for n, mail in ((50, "new@x"), (51, "New@x"), (61, "w@x"), (62, "W@x")):
+        world.sql("crm", f"INSERT INTO contacts (id, mail, name) VALUES ({n}, '{mail}', 'N')")
+    world.sql("erp", "INSERT INTO customers (no, email, full_name) VALUES (300, 'w@x', 'W')")
+    world.ok("reconcile", code=3)
+    cases = world.json("conflicts", "list", code=3)["conflicts"]
+    of = {len(case["candidates"]): int(case["id"]) for case in cases}
+    return of[2], of[3]
+
+
+def test_what_is_offered_to_link_can_be_linked(world: World) -> None:
+    alone, beside = shared_key(world)
+    assert world.json("conflicts", "show", str(alone))["answers"] == ["--split"]
+    assert world.json("conflicts", "show", str(beside))["answers"] == [
+        "--link crm:61,erp:300",
+        "--link crm:62,erp:300",
+        "--split",
+    ]
+    world.ok("conflicts", "resolve", str(beside), "--link", "crm:61,erp:300")
+
+
+@pytest.mark.parametrize(
+    ("records", "why"),
+    [
+        ("crm:50,crm:51", "an entity has one record of crm"),
+        ("crm:50,crm:999", "crm:999 is none of its records"),
+        ("crm:50", "alone is nothing to link"),
+    ],
+)
+def test_a_link_that_could_never_be_made_is_refused_at_once(
+    world: World, records: str, why: str
+) -> None:
+    """Else the conflict would stay "decided" for ever."""
+    alone, _ = shared_key(world)
+    result = world.ok("conflicts", "resolve", str(alone), "--link", records, code=2)
+    assert "SY0195" in result.stderr
+    assert why in result.stderr
+    assert world.json("conflicts", "show", str(alone))["conflict"]["state"] == "open"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -291,3 +294,46 @@ def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(world: World) -> None:
     assert world.sql("erp", "SELECT count(*), count(DISTINCT email) FROM customers") == [
         (2501, 2501)
     ]
+
+
+def at_the_question(world: World) -> tuple[subprocess.Popen[str], int, str]:
+    """A first run at a terminal; what it shows before it waits for an answer."""
+    world.people(3)
+    world.sql("crm", "INSERT INTO contacts (mail, name) VALUES ('new@example.com', 'New')")
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "syncd.cli", "reconcile"],
+        cwd=world.folder,
+        env={**os.environ, **world.environ, "TERM": "dumb"},
+        stdin=theirs,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        bufsize=0,
+    )
+    os.close(theirs)
+    assert process.stderr is not None
+    said = ""
+    while not said.endswith("[y/N] "):
+        said += process.stderr.read(1) or pytest.fail(said)
+    return process, ours, said
+
+
+def test_a_first_run_shows_its_plan_before_it_asks(world: World) -> None:
+    process, terminal, said = at_the_question(world)
+    with process:
+        assert "plan of 1 operation" in said
+        assert "+ crm → erp (new)  email new@example.com" in said
+        os.write(terminal, b"y\n")
+        assert process.wait(60) == 0
+    os.close(terminal)
+    assert world.sql("erp", "SELECT count(*) FROM customers") == [(4,)]
+
+
+def test_ctrl_c_at_the_question_is_an_answer(world: World) -> None:
+    process, terminal, _ = at_the_question(world)
+    with process:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    os.close(terminal)
+    assert world.sql("erp", "SELECT count(*) FROM customers") == [(3,)]

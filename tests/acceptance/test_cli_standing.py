@@ -332,3 +332,38 @@ def test_a_foreign_state_is_refused_until_adopted(world: World) -> None:
     assert "syncd state doctor --adopt" in result.stderr
     world.ok("state", "doctor", "--adopt")
     world.ok("status")
+
+
+def test_status_says_why_the_last_run_failed(world: World) -> None:
+    world.synced(3)
+    world.sql("crm", "ALTER TABLE contacts RENAME TO elsewhere")
+    world.ok("reconcile", code=1)
+    assert "! crm: there is no table or view 'contacts'" in world.ok("status").stdout
+
+
+def test_each_unreadable_record_counts_in_the_status(world: World) -> None:
+    world.people(3)
+    world.sql("crm", "UPDATE contacts SET credit = 'abc' WHERE id < 3")
+    world.ok("reconcile", "--yes", code=3)
+    (flow,) = world.json("status", code=3)["flows"]
+    (crm,) = [m["records"] for m in flow["members"] if m["name"] == "crm"]
+    assert crm["quarantined"] == 2
+
+
+def test_an_empty_answer_asks_what_it_is_about(world: World) -> None:
+    world.synced(3)
+    world.sql("crm", "DELETE FROM contacts")
+    world.ok("reconcile", code=3)
+    shown = world.ok("holds", "show", "1").stdout
+    assert "crm is empty indeed: its records count as deleted there" in shown
+    assert "(new)" not in shown
+    assert "--revert" not in shown
+
+
+def test_a_run_tells_only_what_an_update_changed(world: World) -> None:
+    world.synced(3)
+    world.sql("crm", "UPDATE contacts SET name = 'Ann' WHERE id = 1")
+    world.ok("reconcile")
+    shown = world.ok("runs", "show", "2").stdout
+    assert "update  erp 101  name Person 1 → Ann" in shown
+    assert "p1@example.com" not in shown

@@ -249,3 +249,15 @@ def test_describe_says_what_the_database_says(world: SqlWorld) -> None:
     assert (columns["code"].length, columns["code"].nullable) == (12, False)
     assert (columns["price"].digits, columns["price"].scale) == (8, 3)
     assert columns["kind"].default and not columns["price"].default
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    error = refused(f"sqlite:///{tmp_path}/absent.db")
+    assert f"{tmp_path}/absent.db" in error.message
+    assert "host" not in error.hint
+
+
+def test_a_parameter_the_driver_does_not_know_is_named(tmp_path: Path) -> None:
+    error = refused(f"mysql://root@localhost/x?unix_socket={tmp_path}/s&nonsense=1")
+    assert isinstance(error, ConfigError)
+    assert "`nonsense`" in error.message

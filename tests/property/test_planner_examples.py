@@ -13,6 +13,8 @@ from syncd.core.model import (
     Agreed,
     Base,
     CaseKind,
+    Choice,
+    Decision,
     Entity,
     EntityState,
     Link,
@@ -27,6 +29,7 @@ from syncd.core.plan import plan_entity
 from syncd.core.rules import (
     DeleteConflict,
     Deletes,
+    Drift,
     FieldRules,
     FlowRules,
     MemberRules,
@@ -182,3 +185,112 @@ def test_s71_unlink_and_ignore_delete_and_create_nothing(
         assert not kinds & {OpKind.CREATE, OpKind.DELETE}
     assert not history.rows["a"]
     assert history.rows["b"] and history.rows["c"]
+
+
+def test_i2_an_element_removed_after_an_unknown_write_is_asked_about() -> None:
+    """Law 15, law 5: the write came, its answer did not, and a user took the element out again;
+    by elements that looks as if nothing had happened."""
+    history = life(flow(Policy("merge")))
+    history.edit("a", "tags")
+    history.run(Step("run", fate={"b": "silent"}, news=False))
+    history.put("b", "b1", {"tags": ["p"]})
+    plan = history.run(Step("run", news=False))
+    assert [case.fields for case in plan.cases] == [("tags",)]
+    assert all(op.member != "b" for op in plan.operations)
+
+
+def test_law_13_a_source_that_is_gone_is_not_ranked() -> None:
+    """b cannot be written and its record was deleted: c's edit has no rival any more."""
+    rules = flow(b=Mode.SOURCE, c=Mode.SOURCE)
+    rules = replace(rules, deletes=Deletes.IGNORE)
+    history = life(rules)
+    history.delete("b")
+    history.edit("c", "name")
+    plan = history.run(Step("run"))
+    assert not plan.cases
+    assert agreed(history, "name") == history.edits[-1].value
+
+
+def test_f71_two_drifts_are_one_question() -> None:
+    """Asked one after the other, the answer to the first would be void for the second."""
+    rules = flow()
+    name = replace(rules.fields["name"], owner="a")
+    rules = replace(rules, fields={**rules.fields, "name": name}, drift=Drift.REVIEW)
+    history = life(rules)
+    history.edit("b", "name")
+    history.edit("c", "name")
+    (case,) = history.run(Step("run")).cases
+    assert [c.source for c in case.candidates] == ["b", "c", "agreed"]
+    history.decisions.append(Decision(1, case.digest, Choice.TAKE, "jo", "c"))
+    plan = history.run(Step("run"))
+    assert plan.used == (1,) and not plan.cases
+    assert agreed(history, "name") == history.edits[-1].value
+    lost = [n.values["name"] for n in history.notes if n.kind is NoteKind.LOST]
+    assert history.edits[0].value in lost
+
+
+def test_f71_a_decision_about_what_is_gone_is_void() -> None:
+    history = life(replace(flow(), deletes=Deletes.PROPAGATE))
+    for member in MEMBERS:
+        history.delete(member)
+    history.run(Step("run"))
+    assert history.entity.state is EntityState.GONE
+    history.decisions.append(Decision(1, "any case", Choice.TAKE, "jo", "a"))
+    assert history.run(Step("run")).voided == (1,)
+
+
+def test_f26_a_form_seen_after_another_value_was_sent_is_no_form_of_this_one() -> None:
+    """Law 5: read twice *for the same value sent*. b's field reads "odd" after "x" was sent, a
+    person lets "x" stand, but before it is sent again a's user writes "y"."""
+    rules = flow(b=Mode.TARGET)
+    history = life(rules, {**PROVING, "b": Nature(proves=False)})
+    history.edit("a", "name")
+    history.run(Step("run", race=()))
+    history.rows["b"]["b1"].fields["name"] = "odd"
+    history.rows["b"]["b1"].version += 100
+    (case,) = history.run(Step("run")).cases
+    assert case.kind is CaseKind.UNPROVEN
+    history.decisions.append(Decision(1, case.digest, Choice.TAKE, "jo", "agreed"))
+    history.run(Step("run", fate={"b": "reject"}))
+    history.edit("a", "name")
+    history.run(Step("run"))
+    history.rows["b"]["b1"].fields["name"] = "odd"
+    history.rows["b"]["b1"].version += 100
+    plan = history.run(Step("run"))
+    assert [c.kind for c in plan.cases] == [CaseKind.UNPROVEN]
+    assert NoteKind.DEGRADED not in {n.kind for n in history.notes}
+
+
+@pytest.mark.parametrize("modified", [None, "2026-05-04T11:00:00Z", "2026-05-04T13:00:00Z"])
+def test_f7_another_version_within_the_lag_may_be_the_one_before(modified: str | None) -> None:
+    """A copy that lags answers with the version before our write: no edit, unless it is later."""
+    rules = flow()
+    members = {m: replace(r, read_lag=600.0) for m, r in rules.members.items()}
+    rules = replace(
+        rules,
+        fields={"name": rules.fields["name"]},
+        groups=(("name",),),
+        members={
+            m: replace(r, reads=frozenset({"name"}), writes=frozenset({"name"}))
+            for m, r in members.items()
+        },
+    )
+    links = {
+        m: Link(
+            m,
+            f"{m}1",
+            bases={"name": Base("new", 2)},
+            version="2",
+            own_time="2026-05-04T11:55:00Z",
+            moved_tick=10,
+            moved_at="2026-05-04T11:55:00.000000Z",
+        )
+        for m in "ab"
+    }
+    entity = Entity(1, agreed={"name": Agreed("new", 2, Origin("a", 1, "edited"))}, links=links)
+    record = Record("b1", {"name": "old"}, version="1", modified=modified)
+    late = Read(ReadStatus.SEEN, record, tick=50, complete=True)
+    reads = {"a": Read(ReadStatus.SAME, tick=50), "b": late, "c": Read(ReadStatus.UNREAD)}
+    plan = plan_entity(rules, entity, reads, (), NOW, RUN, TICK)
+    later = modified is not None and modified > "2026-05-04T11:55"
+    assert plan.entity.agreed["name"].value == ("old" if later else "new")

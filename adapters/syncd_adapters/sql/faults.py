@@ -27,12 +27,14 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """text: the database's own words, one line. unique, foreign: which constraint refused."""
+    """text: the database's own words, one line. unique, foreign: which constraint refused. hint:
+    what to do, where that is not what the kind says."""
 
     kind: FaultKind
     text: str
     unique: bool = False
     foreign: bool = False
+    hint: str = ""
 
 
 class Uncorrelated(Exception):
@@ -75,7 +77,7 @@ _CLASSES: dict[FaultKind, tuple[type[SyncdError], str, str]] = {
 
 def to_error(fault: Fault, system: str, doing: str) -> SyncdError:
     kind, code, hint = _CLASSES[fault.kind]
-    return kind(f"{doing}: {fault.text}", code=code, where=system, hint=hint)
+    return kind(f"{doing}: {fault.text}", code=code, where=system, hint=fault.hint or hint)
 
 
 def one_line(text: str) -> str:

@@ -101,7 +101,7 @@ class Flavor(ABC):
     def session(self, doing: str) -> Iterator[Connection]:
         """A pooled connection, rolled back and given back at the end; a broken one is dropped."""
         with self.border(f"cannot connect ({doing})"):
-            pooled = self.engine.raw_connection()
+            pooled = self._pooled()
         connection = pooled.driver_connection
         self.take(connection)
         failed = True
@@ -117,6 +117,20 @@ class Flavor(ABC):
                 if failed or self.broken(connection):  # a new one is cheaper than a doubt
                     pooled.invalidate()
                 pooled.close()
+
+    def _pooled(self) -> Any:
+        try:
+            return self.engine.raw_connection()
+        except TypeError as exc:  # a driver takes the parameters behind the "?" as arguments
+            unknown = next((n for n in self.options.url.query if f"'{n}'" in str(exc)), None)
+            if unknown is None:
+                raise
+            raise ConfigError(
+                f"the driver knows no parameter `{unknown}`",
+                code="SY0182",
+                where=f"systems.{self.system}.url",
+                hint="take it out of the address, or see the driver's own name for it",
+            ) from None
 
     def close(self) -> None:
         self.engine.dispose()

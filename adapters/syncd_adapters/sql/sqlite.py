@@ -30,6 +30,13 @@ _DECLARED = {
     "STRING": "text",
     "TIMESTAMPTZ": "datetime",
 }
+_FILE_HINTS = {
+    "SQLITE_CANTOPEN": "see that the file is there (a relative path begins beside the config) and "
+    "that this user may read and write it and its folder",
+    "SQLITE_READONLY": "let this user write the file and its folder",
+    "SQLITE_FULL": "free disk space; the run retries",
+    "SQLITE_NOTADB": "see the path: this file is something else, or was overwritten",
+}
 _SPECIAL = ("syncd_receipts", "syncd_state", "sqlite_sequence")
 
 
@@ -90,7 +97,10 @@ class Sqlite(Flavor):
             ("SQLITE_NOTADB", FaultKind.CORRUPT),
         ):
             if name.startswith(start):
-                return Fault(kind, text)
+                hint = next((said for of, said in _FILE_HINTS.items() if name.startswith(of)), "")
+                if hint:
+                    text = f"{self.options.url.database}: {text}"
+                return Fault(kind, text, hint=hint)
         if "no such table" in text:
             return Fault(FaultKind.OBJECT, text)
         if "no such column" in text or "has no column named" in text:

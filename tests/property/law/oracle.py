@@ -55,6 +55,7 @@ class Held:
     degraded: bool
     odd: bool = False  # another form read on an unproven base
     doubt: bool = False  # an unknown write on some field
+    setback: bool = False  # and the old value stands there, under a newer version
 
 
 class Question:
@@ -108,7 +109,7 @@ class Question:
         return tuple(read.record.fields[f] for f in self.group)
 
     def side(self, name: str, now: Row, held: list[Base]) -> Held:
-        values, seqs, differs, odd = [], [], [], False
+        values, seqs, differs, odd, back = [], [], [], False, False
         doubt = any(b.sent is not UNSET for b in held)
         for f, value, base in zip(self.group, now, held, strict=True):
             compare = self.rules.fields[f].compare
@@ -126,6 +127,7 @@ class Question:
             values.append(old)
             seqs.append(seq)
             differs.append(folded != compare(old) or setback)
+            back = back or (setback and folded == compare(old))
         base_row = tuple(values)
         changed = any(differs)
         blanking = self.field.fill and all(v in (None, "") for v in now)
@@ -147,6 +149,7 @@ class Question:
             degraded=degraded,
             odd=odd,
             doubt=doubt,
+            setback=back,
         )
 
     def newer(self, name: str) -> bool:
@@ -237,7 +240,7 @@ def settle(q: Question, movers: dict[str, Held], drifting: dict[str, Held]) -> l
             return [outcome(q, q.row, False, movers, drifting)]
         return [outcome(q, rows[key], True, movers, drifting)]
     shut = frozen(q, set(candidates))
-    if merging:
+    if merging and not any(s.setback for s in movers.values()):
         chosen: list[Verdict] | None = union(q, movers, drifting)
     else:
         chosen = decide(q, candidates, rows, movers, drifting)
@@ -260,6 +263,8 @@ def decide(
     for policy in q.field.conflict:
         if policy.kind == "review":
             return None
+        if policy.kind == "merge":
+            continue  # elements say nothing of whether the write came
         won = prefer(q, candidates, policy) if policy.kind == "prefer" else newest(q, candidates)
         if won == "silent":
             return []
