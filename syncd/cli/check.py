@@ -15,7 +15,7 @@ from syncd.cli.failure import describe, worst
 from syncd.cli.output import Result, number, plain
 from syncd.cli.probe import Finding
 from syncd.config import CompiledFlow, check_shared
-from syncd.errors import Interrupted, StoreRefused, SyncdError
+from syncd.errors import ConfigError, Interrupted, StoreRefused, SyncdError
 
 if TYPE_CHECKING:
     from syncd.engine.session import Session
@@ -106,14 +106,16 @@ class _Checked:
         except Interrupted:
             raise
         except SyncdError as error:
-            self._failed(f"flow {flow}", error)
+            of = [m for m, o in app.flow(flow).members.items() if (o.system or m) == error.where]
+            named = _named(app, flow, of[0], error) if len(of) == 1 else error
+            self._failed(f"flow {flow}", named)
             return None
         self.add(
             Finding("warning", found.where, found.message, found.hint)
             for found in opened.compiled.findings
         )
         for member, failed in opened.failed.items():
-            self._failed(f"flow {flow}, member {member}", failed)
+            self._failed(f"flow {flow}, member {member}", _named(app, flow, member, failed))
         for member in opened.endpoints:
             where, config = f"flow {flow}, member {member}", app.flow(flow).members[member]
             self.one(where, lambda m=member, w=where, c=config: probe.member(opened, c, m, w, rows))
@@ -138,3 +140,12 @@ class _Checked:
             "findings": [asdict(finding) for finding in self.findings],
         }
         return Result("check", data, lines, code)
+
+
+def _named(app: App, flow: str, member: str, error: SyncdError) -> SyncdError:
+    """A table that is not there is a matter of the config's line that names it."""
+    if error.code != "SY0215":
+        return error
+    path = ("flows", flow, "members", member, "object")
+    text = f"{'.'.join(path)}: {error.message}"
+    return ConfigError(text, code=error.code, where=app.loaded.where(path), hint=error.hint)

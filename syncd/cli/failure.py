@@ -34,6 +34,8 @@ def translated(error: BaseException) -> SyncdError:
         hint = "syncd --help"
         if error.ctx is not None:
             hint = f"{error.ctx.command_path} --help"
+        if isinstance(error, click.exceptions.NoArgsIsHelpError):
+            return Usage("a command is missing", hint=hint)
         return Usage(error.format_message(), hint=hint)
     if isinstance(error, click.ClickException):
         return Usage(error.format_message())

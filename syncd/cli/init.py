@@ -18,7 +18,7 @@ from syncd.cli.draft import Draft
 from syncd.cli.output import Result, plain
 from syncd.config import compile_flow, parse
 from syncd.config.places import FILE
-from syncd.config.problems import ConfigErrors, did_you_mean
+from syncd.config.problems import ConfigErrors, did_you_mean, one_error
 from syncd.engine.propose import Proposal, Seen, propose
 from syncd.errors import AccessDenied, ConfigError, SystemFault
 from syncd.log import system_logger
@@ -125,7 +125,10 @@ def command(
             proposal = replace(proposal, name=name)
         references = {system: _reference(system, url) for system, url in urls.items()}
         draft = Draft(proposal, kinds, references)
-        draft = _receipts(adapters, _working(draft, seen, path), path, seen)
+        try:
+            draft = _receipts(adapters, _working(draft, seen, path), path, seen)
+        except ConfigError as error:
+            raise one_error(_unwritten(error)) from error
     _write(path, draft.text())
     app.finish(_result(draft, path, urls))
 
@@ -232,6 +235,16 @@ def _working(draft: Draft, seen: Sequence[Seen], path: Path) -> Draft:
             ]
             return replace(draft, sources=reads_only)
     raise ConfigError("no config could be made of what was found", code="SY0166")
+
+
+def _unwritten(error: ConfigError) -> list[ConfigError]:
+    """No file was written, so that no line of it can be meant."""
+    errors = error.errors if isinstance(error, ConfigErrors) else (error,)
+    hints = {"SY0132": "give it a primary key, or look at another one: --object SYSTEM=OBJECT"}
+    return [
+        ConfigError(one.message, code=one.code, hint=hints.get(one.code, one.hint))
+        for one in errors
+    ]
 
 
 def _blamed(proposal: Proposal, error: ConfigError) -> tuple[str, str] | None:

@@ -67,15 +67,13 @@ class Root(Group):
             )
         except click.exceptions.Exit as left:
             code = left.exit_code
-        except click.exceptions.NoArgsIsHelpError as bare:  # `syncd conflicts`: its help, as asked
-            assert bare.ctx is not None
-            app.out.error(bare.ctx.get_help())
-            code = failure.Usage.exit_code
         except BrokenPipeError:
             # `syncd … | head`: there is nobody left to tell, not even at the interpreter's end
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 1
         except (Exception, KeyboardInterrupt) as error:
+            if "--json" in (sys.argv[1:] if args is None else args):
+                app.options["json"] = True  # what is wrong may stand before it
             code = fail(app, error)
         finally:
             app.interrupt.close()
@@ -85,6 +83,9 @@ class Root(Group):
 def fail(app: App, error: BaseException) -> int:
     """Say what went wrong; answers the exit code."""
     ours = failure.translated(error)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and error.ctx and not app.json:
+        app.out.error(error.ctx.get_help())  # `syncd conflicts`
+        return ours.exit_code
     entries = failure.describe(ours)
     out = app.out
     if out.json:

@@ -254,13 +254,13 @@ class _GroupMerge:
         bases: dict[str, dict[str, Base]] = {}
         notes: list[Note] = []
         reason = verdict.reason if verdict is not None else ""
-        united = reason == "merge"  # every voice is in it, so that none lost
+        united = reason == "merge"  # every source's voice is in it, so that none lost
         for stance in (*edits, *firsts):
             names = stance.changed if stance in edits else stance.firsts
             lost = self._take_base(stance, names, after, bases.setdefault(stance.member, {}))
             if stance in firsts:
                 lost = [name for name in lost if not blank(stance.values[name])]
-            if lost and not united:
+            if lost and not (united and stance.member in self.contest.sources):
                 values = {name: stance.values[name] for name in lost}
                 notes.append(
                     Note(NoteKind.LOST, stance.member, tuple(lost), values, reason or "agreed")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
-from syncd.core import hashing
+from syncd.core import hashing, keys
 from syncd.core.link import match_keys
 from syncd.core.model import Record
 from syncd.engine.context import RunContext
@@ -101,6 +101,8 @@ def _pull_one(context: RunContext, reader: Reader) -> Pulled:
                 record, complaint = reader.record(row, None)
                 status = "bad" if complaint else "seen"
                 context.stage.add_seen([(name, key, 0, status, record, complaint)])
+        if all(row.deleted for row in rows):
+            context.say("warning", f"{name} has no record {keys.show(key)}, and none is linked")
     return Pulled(name, tick=tick, rows=1 if name == member else 0)
 
 

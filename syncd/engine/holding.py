@@ -20,6 +20,7 @@ Tripped = Mapping[Measure, Trip]
 
 _FLUSH = 20_000  # items kept before they go to the store: a mass change holds every record
 _NAMED = 10
+SETTLE_FIRST = "a person has to settle it first"
 _EMPTY = "it answered without a single record although records of it are linked"
 
 
@@ -97,7 +98,11 @@ class Holding:
                 items,
                 run=context.number,
                 at=context.at,
-                reason="; ".join(f"{t.target}: {t.reason}" for t in reasons),
+                reason="; ".join(
+                    f"{t.target}: {t.reason}"
+                    for t in reasons
+                    if not t.reason.endswith(SETTLE_FIRST)
+                ),
                 target=reasons[0].target if len(reasons) == 1 else "",
             )
         self._waiting.clear()

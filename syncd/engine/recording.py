@@ -15,7 +15,7 @@ from syncd.core.guard import Measure, Trip, measures, trips
 from syncd.core.model import Entity, Operation, OpKind
 from syncd.core.packing import pack
 from syncd.engine.context import RunContext
-from syncd.engine.holding import Holding, Tripped, list_moved
+from syncd.engine.holding import SETTLE_FIRST, Holding, Tripped, list_moved
 from syncd.engine.planning import PLANNED_TICK, Draft, PlanTotals
 from syncd.engine.result import PlannedOperation
 from syncd.errors import SystemFault
@@ -41,7 +41,7 @@ def guard(context: RunContext, conn: Connection, totals: PlanTotals) -> dict[Mea
     for measure, taken in totals.measures.items():
         kind, cause, target = measure
         if (kind, cause) in asked and measure not in found:
-            reason = f"hold {asked[kind, cause]} is open: a person has to settle it first"
+            reason = f"hold {asked[kind, cause]} is open: {SETTLE_FIRST}"
             found[measure] = Trip(kind, cause, target, taken, 0, live.get(target, 0), reason)
     if context.relinking:
         for measure, taken in totals.measures.items():

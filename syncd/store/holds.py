@@ -94,6 +94,7 @@ def add(
     target: str = "",
 ) -> int:
     """Hold these operations, in the one open hold of this kind and cause; answers its id.
+    reason: why it was opened, or is open still; "" = nothing new.
 
     An item held already stays as it is; another operation of the same record takes its place.
     """
@@ -121,7 +122,8 @@ def add(
         )
     else:
         number = int(found)
-        conn.execute(hold.update().where(hold.c.id == number).values(reason=reason))
+        if reason:
+            conn.execute(hold.update().where(hold.c.id == number).values(reason=reason))
     before = {
         (row.entity_id, row.member, row.op_digest): ItemState(row.state)
         for part in bulk.chunks([i.entity for i in items])

@@ -183,6 +183,14 @@ def test_a_noun_alone_shows_its_help(world: World, noun: str) -> None:
     result = world.ok(noun, code=2)
     assert result.stderr.startswith("Examples:")
     assert "error" not in result.stderr.splitlines()[0]
+    (error,) = world.json(noun, code=2)["errors"]
+    assert error["code"] == "SY0160"
+
+
+@pytest.mark.parametrize("words", [("nonsense", "--json"), ("--nonsense", "--json")])
+def test_json_is_json_whatever_is_wrong_before_it(world: World, words: tuple[str, ...]) -> None:
+    document = json.loads(world.ok(*words, code=2).stdout)
+    assert (document["kind"], document["exit"]) == ("error", 2)
 
 
 def test_ctrl_c_while_the_modules_load_is_no_traceback(

@@ -193,3 +193,23 @@ def test_check_warns_of_a_secret_file_that_everybody_can_read(world: World) -> N
 def test_check_of_some_flows_only(world: World) -> None:
     assert world.run("check", "nobody").exit_code == 2
     world.ok("check", "people", "--rows", "0")
+
+
+def test_init_without_a_key_names_no_line_of_a_file_it_did_not_write(world: World) -> None:
+    world.config.unlink()
+    for system in ("one", "two"):
+        world.sql(system, "CREATE TABLE people (email TEXT, name TEXT)")
+    said = world.run("init", "-s", "one=sqlite:///one.db", "-s", "two=sqlite:///two.db")
+    assert said.exit_code == 2
+    assert "SY0132" in said.stderr and "people has no key" in said.stderr
+    assert "syncd.toml" not in said.stderr
+    assert "--object" in said.stderr
+    assert not world.config.exists()
+
+
+def test_check_blames_the_line_that_names_a_table_which_is_not_there(world: World) -> None:
+    world.change('object = "contacts"', 'object = "contcats"')
+    line = world.config.read_text().splitlines().index('object = "contcats"') + 1
+    said = world.ok("check", code=2).stdout
+    assert f"syncd.toml:{line}: flows.people.members.crm.object" in said
+    assert "did you mean 'contacts'?" in said

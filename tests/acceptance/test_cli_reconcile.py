@@ -337,3 +337,8 @@ def test_ctrl_c_at_the_question_is_an_answer(world: World) -> None:
         assert process.wait(60) == 130
     os.close(terminal)
     assert world.sql("erp", "SELECT count(*) FROM customers") == [(3,)]
+
+
+def test_a_record_that_is_not_there_is_said(world: World) -> None:
+    world.synced(1)
+    assert "crm has no record 999" in world.ok("reconcile", "--record", "crm:999").stdout

@@ -367,3 +367,13 @@ def test_a_run_tells_only_what_an_update_changed(world: World) -> None:
     shown = world.ok("runs", "show", "2").stdout
     assert "update  erp 101  name Person 1 → Ann" in shown
     assert "p1@example.com" not in shown
+
+
+def test_a_hold_goes_on_saying_why_it_was_opened(world: World) -> None:
+    world.synced(20)
+    kept = world.sql("crm", "SELECT * FROM contacts WHERE id BETWEEN 5 AND 12")
+    world.sql("crm", "DELETE FROM contacts WHERE id <= 12")
+    world.ok("reconcile", code=3)
+    world.sql("crm", "INSERT INTO contacts VALUES (?,?,?,?,?)", *kept)
+    world.ok("reconcile", code=3)
+    assert "erp: 12 of 20 records, more than 5 %" in world.ok("holds", "list", code=3).stdout
