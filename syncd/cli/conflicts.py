@@ -197,6 +197,8 @@ def _lines(data: dict[str, Any]) -> list[str]:
     edited = [moment(one["at"]) if one["at"] else "-" for one in sources]
     if any(one["at"] for one in sources) or origins:
         rows.append(["edited", *edited, ", ".join(f"from {o}" for o in sorted(origins)) or "-"])
+    if any(one["source"] == "agreed" for one in sources):  # it stands among the candidates
+        head, rows = head[:-1], [row[:-1] for row in rows]
     lines += [f"  {line}" for line in table(head, rows)]
     for said in data["decisions"]:
         chosen = f"{said['choice']} {said['source'] or ''}".strip()

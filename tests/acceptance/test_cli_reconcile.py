@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -296,7 +298,8 @@ def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(world: World) -> None:
     ]
 
 
-def at_the_question(world: World) -> tuple[subprocess.Popen[str], int, str]:
+@contextmanager
+def at_the_question(world: World) -> Iterator[tuple[subprocess.Popen[str], int, str]]:
     """A first run at a terminal; what it shows before it waits for an answer."""
     world.people(3)
     world.sql("crm", "INSERT INTO contacts (mail, name) VALUES ('new@example.com', 'New')")
@@ -316,26 +319,27 @@ def at_the_question(world: World) -> tuple[subprocess.Popen[str], int, str]:
     said = ""
     while not said.endswith("[y/N] "):
         said += process.stderr.read(1) or pytest.fail(said)
-    return process, ours, said
+    try:
+        yield process, ours, said
+    finally:
+        process.kill()
+        process.communicate()
+        os.close(ours)
 
 
 def test_a_first_run_shows_its_plan_before_it_asks(world: World) -> None:
-    process, terminal, said = at_the_question(world)
-    with process:
+    with at_the_question(world) as (process, terminal, said):
         assert "plan of 1 operation" in said
         assert "+ crm → erp (new)  email new@example.com" in said
         os.write(terminal, b"y\n")
         assert process.wait(60) == 0
-    os.close(terminal)
     assert world.sql("erp", "SELECT count(*) FROM customers") == [(4,)]
 
 
 def test_ctrl_c_at_the_question_is_an_answer(world: World) -> None:
-    process, terminal, _ = at_the_question(world)
-    with process:
+    with at_the_question(world) as (process, _, _):
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
-    os.close(terminal)
     assert world.sql("erp", "SELECT count(*) FROM customers") == [(3,)]
 
 

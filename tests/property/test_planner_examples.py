@@ -294,3 +294,21 @@ def test_f7_another_version_within_the_lag_may_be_the_one_before(modified: str |
     plan = plan_entity(rules, entity, reads, (), NOW, RUN, TICK)
     later = modified is not None and modified > "2026-05-04T11:55"
     assert plan.entity.agreed["name"].value == ("old" if later else "new")
+
+
+def test_i2_a_set_overwritten_where_it_has_no_say_is_told() -> None:
+    """I2, law 15: sets of sources unite; what a mere target held at first sight is in no union,
+    so that its loss is named in the audit."""
+    rules = flow(Policy("merge"), c=Mode.TARGET)
+    tags = replace(rules.fields["tags"], first=(Policy("prefer", ("b",)),))
+    rules = replace(rules, fields={**rules.fields, "tags": tags})
+    whole = dict.fromkeys(FIELDS, "x")
+    held = {"a": ["1"], "b": ["1"], "c": ["9"]}
+    reads = {
+        m: Read(ReadStatus.SEEN, Record(m, {**whole, "tags": held[m]}), TICK, True) for m in MEMBERS
+    }
+    entity = Entity(0, links={m: Link(m, m) for m in MEMBERS})
+    plan = plan_entity(rules, entity, reads, (), NOW, RUN, TICK)
+    assert plan.entity.agreed["tags"].value == ["1"]
+    lost = [(n.member, n.values) for n in plan.notes if n.kind is NoteKind.LOST]
+    assert lost == [("c", {"tags": ["9"]})]

@@ -266,8 +266,9 @@ def test_s52_f41_an_absent_field_says_nothing(
     for name in group:
         base = plan.entity.links[member].bases[name]
         assert base == link.bases[name], text
-        if plan.entity.agreed[name].seq > world.entity.agreed[name].seq and not ranked(world):
-            assert plan.entity.agreed[name].origin.member != member, text
+        now, before = plan.entity.agreed[name], world.entity.agreed[name]
+        if now.seq > before.seq and before.origin.member != member and not ranked(world):
+            assert now.origin.member != member, text
     held = {name: link.bases[name].value for name in group}  # law 13: it counts with its base
     for case in plan.cases:
         for candidate in case.candidates:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.cli import failure, output, progress
+from syncd.cli import conflicts, failure, output, progress
 from syncd.cli.app import App
 from syncd.core.values import blank
 from syncd.errors import ConfigError, Interrupted
@@ -127,3 +127,22 @@ def test_a_question_is_never_required(tmp_path: Path) -> None:
         assert app.asks is False
     with app_at(Clock(), json=True) as app:
         assert app.asks is False
+
+
+def test_the_agreed_value_stands_once_beside_a_conflict() -> None:
+    """Where it is a candidate itself it needs no column of its own."""
+    agreed = {
+        "source": "agreed",
+        "key": None,
+        "values": {"name": "B"},
+        "deleted": False,
+        "at": None,
+    }
+    edited = {"source": "crm", "key": "1", "values": {"name": "A"}, "deleted": False, "at": None}
+    case = {"id": 1, "flow": "people", "kind": "field", "fields": ["name"], "state": "open"}
+    case |= {"reason": "several edits", "opened_at": "2026-11-23T02:11:22.209011Z"}
+    data = {"agreed": {}, "decisions": [], "answers": []}
+    head = conflicts._lines({"conflict": {**case, "candidates": [edited, agreed]}, **data})[2]
+    assert head.split() == ["crm", "1", "agreed"]
+    head = conflicts._lines({"conflict": {**case, "candidates": [edited]}, **data})[2]
+    assert head.split() == ["crm", "1", "agreed"]
