@@ -13,7 +13,7 @@ from syncd.engine.context import RunContext
 from syncd.engine.holding import Tripped
 from syncd.engine.result import RunMode, RunReport, RunState
 from syncd.errors import SyncdError
-from syncd.store import conflicts, holds, journal, quarantine, rebuild, runs, shadow
+from syncd.store import conflicts, holds, journal, quarantine, runs, shadow
 
 
 def show(context: RunContext, totals: planning.PlanTotals, tripped: Tripped) -> None:
@@ -63,8 +63,6 @@ def remember_reading(context: RunContext) -> None:
         )
         if full and whole:
             conflicts.close_unseen(conn, context.flow, run=context.number)
-            if context.relinking and not any(m.held for m in context.report.members.values()):
-                rebuild.relinked(conn, context.open.name)  # nothing was left to ask about
         _set_aside(context, conn)
 
 
