@@ -1,11 +1,21 @@
-"""Fixtures for every test: databases that are really there."""
+"""Fixtures for every test: databases that are really there.
+
+Hypothesis explores anew at every run of `make test`. Where `CI` is set it repeats one fixed choice
+of examples, so that what lands is judged by the change and not by luck.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import settings
 from servers import KINDS, REQUIRED, ServerMissing, Servers
+
+settings.register_profile("repeat", derandomize=True, deadline=None, print_blob=True)
+if os.environ.get("CI"):
+    settings.load_profile("repeat")
 
 
 @pytest.fixture(scope="session")

@@ -198,7 +198,11 @@ def merged(q: Question) -> list[Verdict]:
         if blind and len(unwritable) > 1:
             return [frozen(q, None)]  # with the ranked value, or all that could not be ranked
         asked = {**movers, **odd, **(drifting if q.rules.drift is Drift.REVIEW else {})}
-        return [frozen(q, {q.fold(q.row), *(q.fold(q.candidate(s)) for s in asked.values())})]
+        rows = {q.fold(q.row), *(q.fold(q.candidate(s)) for s in asked.values())}
+        if len(rows) == 1:  # what was agreed since: no conflict
+            rest = {n: s for n, s in drifting.items() if n not in odd}
+            return [outcome(q, q.row, False, {**movers, **odd}, rest)]
+        return [frozen(q, rows)]
     if blind and len(unwritable) > 1:
         return []  # law 13 has its own test
     if drifting and q.rules.drift is Drift.REVIEW:
@@ -310,13 +314,15 @@ def union(q: Question, movers: dict[str, Held], drifting: dict[str, Held]) -> li
     added: set[Any] = set()
     removed: set[Any] = set()
     for side in movers.values():
-        added |= set(side.now[0]) - set(side.base[0])
-        removed |= set(side.base[0]) - set(side.now[0])
-    kept = (set(q.row[0]) - removed) | added
+        now, before = set(side.now[0] or []), set(side.base[0] or [])
+        added |= now - before
+        removed |= before - now
+    held = set(q.row[0] or [])
+    kept = (held - removed) | added
     found = [outcome(q, (sorted(kept),), True, movers, drifting)]
     # An element that one adds and another removes: the text names no winner.
     found[0].vague = bool(added & removed)
-    if kept == set(q.row[0]):
+    if kept == held:
         # Nothing comes of it; whether that is a decision with a sequence of its own is open.
         found.append(outcome(q, q.row, False, movers, drifting))
         for name in movers:  # nor where a degraded member's own form then stands
