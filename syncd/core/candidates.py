@@ -170,8 +170,8 @@ class Contest:
         origin = Origin(taken, self.run, f"person:{decision.by}")
         whole = {**self.values, **values}
         beats = bool(self.agreed) and self.same(whole) != self.same(self.values)
-        shown = beats and any(c.source == "agreed" for c in case.candidates)
-        return Verdict(whole, True, origin, origin.rule, (decision.id,), True, shown)
+        rival = len(self.unwritable) > 1 or any(c.source == "agreed" for c in case.candidates)
+        return Verdict(whole, True, origin, origin.rule, (decision.id,), True, beats and rival)
 
     def seal(self, verdict: Verdict | None) -> dict[str, Agreed]:
         """The agreed values under a verdict: with the next sequence where it moves."""

@@ -175,7 +175,9 @@ class _GroupMerge:
         elif any(s.degraded for s in edits) and not any(s.behind for s in edits):
             kind = CaseKind.LOSSY
         shown = contest.shown(claims, contest.values if join else None)
-        return contest.decide(kind, policies, rivals, shown, why)
+        found = contest.decide(kind, policies, rivals, shown, why)
+        # the ranked value may be one that another member's edit had replaced
+        return replace(found, beats=True) if beats and isinstance(found, Verdict) else found
 
     def _ranked(self) -> tuple[Rival | None, bool]:
         """Law 13: current values of all sources that cannot be written, ranked by the policy

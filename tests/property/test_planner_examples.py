@@ -312,3 +312,19 @@ def test_i2_a_set_overwritten_where_it_has_no_say_is_told() -> None:
     assert plan.entity.agreed["tags"].value == ["1"]
     lost = [(n.member, n.values) for n in plan.notes if n.kind is NoteKind.LOST]
     assert lost == [("c", {"tags": ["9"]})]
+
+
+def test_i2_what_a_ranked_value_replaces_is_noted() -> None:
+    """Law 13: b's edit was agreed; then a, which cannot be written, changes, and the policy ranks
+    c's old value first, against another edit of b in the same group."""
+    rules = flow(Policy("prefer", ("c", "a")), a=Mode.SOURCE, c=Mode.SOURCE)
+    history = life(rules)
+    history.edit("b", "sum")
+    first = history.edits[-1].value
+    history.run(Step("run"))
+    history.edit("a", "sum")
+    history.edit("b", "unit")
+    second = history.edits[-1].value
+    history.run(Step("run"))
+    kept = {v for n in history.notes if n.kind is NoteKind.LOST for v in n.values.values()}
+    assert {first, second} <= kept
