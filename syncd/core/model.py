@@ -16,8 +16,6 @@ from typing import Any, TypeVar
 Value = Any  # str | int | bool | None | list[Value] | dict[str, Value]
 Fields = Mapping[str, Value]
 
-NOTHING: Mapping[str, Any] = {}
-
 T = TypeVar("T")
 
 

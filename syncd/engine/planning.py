@@ -75,7 +75,6 @@ class PlanTotals:
     measures: dict[Measure, int]
     kinds: dict[tuple[str, str], int]  # (member, kind)
     drafts: int = 0
-    unmatched: int = 0
 
 
 def plan_all(context: RunContext, conn: Connection) -> PlanTotals:
