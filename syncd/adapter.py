@@ -86,6 +86,7 @@ class ObjectSchema:
     writable    False for a view
     privileges  of read, insert, update, delete: those granted; None = cannot be asked
     rows        an estimate; None = unknown
+    versions    fields not among the columns that the system itself changes with every write
     """
 
     name: str
@@ -97,6 +98,7 @@ class ObjectSchema:
     writable: bool = True
     privileges: frozenset[str] | None = None
     rows: int | None = None
+    versions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +168,9 @@ class Snapshot(Protocol):
     reader: str
 
     def blocks(self) -> Iterator[Block]:
-        """Raises ReadIncomplete where the stream breaks or its order is violated. Rows of one
-        key come out as many times as they were read; the engine sets such keys aside."""
+        """Raises ReadIncomplete where the stream breaks, SystemFault where its order is violated.
+        Rows of one key come out as many times as they were read; the engine sets such keys
+        aside."""
 
     def decode(self, raw: bytes) -> Row: ...
 
@@ -228,8 +231,9 @@ class Capabilities:
     """What the engine's law needs to know of a member.
 
     consistent   a complete snapshot is one transaction: absence in it is proof
-    settles      a lost acknowledgement can be cleared up, and by what: "key" | "unique" |
-                 "receipts" | "transaction" | "" = never for creates
+    settles      what clears up a lost acknowledgement of a create: "key" | "unique" (it is looked
+                 for) | "rows" (under the keys the system made) | "receipts" | "transaction" (the
+                 system is asked what became of it) | "" = nothing
     read_lag     seconds for which a read may miss our own write
     """
 

@@ -1,21 +1,25 @@
 """Every error syncd raises, and what each one decides.
 
-    SyncdError
+    SyncdError                 exit 1   nobody foresaw it, so nobody can say whether it passes
     ├── ConfigError            exit 2   the config or the command line is wrong
-    ├── SystemFault            exit 1   one system; the others go on
-    │   ├── Unreachable                 retryable
-    │   ├── AccessDenied                fatal until somebody changes a credential or a grant
-    │   ├── SchemaChanged               fatal: the mapping halts, nothing is blanked
-    │   ├── IdentityMismatch            fatal: this is not the database of the last run
-    │   └── ReadIncomplete              retryable: nothing may be inferred from absence
-    ├── Rejected               record   the system refuses one record: quarantine
-    ├── Unrepresentable        record   one value does not fit its declared type
-    ├── StoreError             exit 1   the shadow-state store
+    ├── SystemFault            exit 2   one system; the others go on
+    │   ├── Unreachable        exit 1   it may answer later
+    │   ├── AccessDenied       exit 2   until somebody changes a credential or a grant
+    │   ├── SchemaChanged      exit 2   the mapping halts, nothing is blanked
+    │   ├── IdentityMismatch   exit 2   this is not the database of the last run
+    │   └── ReadIncomplete     exit 1   nothing may be inferred from absence
+    ├── Rejected               exit 2   the system refuses one record: quarantine
+    ├── Unrepresentable        exit 2   one value does not fit its declared type
+    ├── StoreError             exit 2   the shadow-state store
     │   ├── StoreRefused       exit 2   newer, older, corrupt or foreign state; a person decides
-    │   └── StoreBusy                   retryable: the bounded wait was too short
+    │   ├── StoreBusy          exit 1   the bounded wait was too short, or nobody answers
+    │   └── StoreUnwritable    exit 1   no space, or the disk fails: nothing is lost by waiting
     ├── FlowBusy               exit 4   another run holds the flow
     ├── LeaseLost              exit 4   this run no longer owns the flow
     └── Interrupted            exit 130
+
+Exit 1 says that the same call may succeed later, and 2 that somebody has to change something first:
+a service manager repeats the one and leaves the other alone.
 
 A foreign exception (driver, library) is translated where it enters and never travels further.
 """
@@ -67,11 +71,13 @@ class ConfigError(SyncdError):
 
 class SystemFault(SyncdError):
     code = "SY0200"
+    exit_code = 2
 
 
 class Unreachable(SystemFault):
     code = "SY0201"
     kind = Kind.RETRYABLE
+    exit_code = 1
 
 
 class AccessDenied(SystemFault):
@@ -89,42 +95,55 @@ class IdentityMismatch(SystemFault):
 class ReadIncomplete(SystemFault):
     code = "SY0205"
     kind = Kind.RETRYABLE
+    exit_code = 1
 
 
 class Rejected(SyncdError):
     code = "SY0300"
     kind = Kind.REJECTED
+    exit_code = 2
 
 
 class Unrepresentable(SyncdError):
     code = "SY0301"
     kind = Kind.REJECTED
+    exit_code = 2
 
 
 class StoreError(SyncdError):
     code = "SY0400"
+    exit_code = 2
 
 
 class StoreRefused(StoreError):
     code = "SY0401"
-    exit_code = 2
 
 
 class StoreBusy(StoreError):
     code = "SY0402"
     kind = Kind.RETRYABLE
+    exit_code = 1
+
+
+class StoreUnwritable(StoreError):
+    code = "SY0432"
+    kind = Kind.RETRYABLE
+    exit_code = 1
 
 
 class FlowBusy(SyncdError):
     code = "SY0500"
+    kind = Kind.RETRYABLE
     exit_code = 4
 
 
 class LeaseLost(SyncdError):
     code = "SY0501"
+    kind = Kind.RETRYABLE
     exit_code = 4
 
 
 class Interrupted(SyncdError):
     code = "SY0502"
+    kind = Kind.RETRYABLE
     exit_code = 130

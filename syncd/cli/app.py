@@ -97,7 +97,7 @@ class App:
 
     def state_url(self) -> str:
         """Raises ConfigError where the reference leads nowhere."""
-        return self.secrets.resolve(self.loaded.state_url(self.environ))
+        return self.loaded.state_url(self.environ, self.secrets.resolve)
 
     def flow(self, name: str) -> FlowConfig:
         """Raises ConfigError for a flow that the config does not have."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -30,8 +31,8 @@ _SIGNS = {"ok": "ok", "info": "note", "warning": "!", "error": "!!"}
 @pass_app
 def command(app: App, flows: tuple[str, ...], named: tuple[str, ...], rows: int) -> None:
     """Prove the config: systems answer, columns are there, types fit, values survive the way
-    there and back. Reads, and writes nothing. Exit 2 for a wrong config, 1 for a system in
-    trouble."""
+    there and back. Reads, and writes nothing. Exit 2 for what somebody has to mend, 1 for a system
+    that does not answer."""
     wanted = list(dict.fromkeys((*flows, *named))) or list(app.loaded.config.flows)
     for flow in wanted:
         app.flow(flow)
@@ -46,9 +47,9 @@ def command(app: App, flows: tuple[str, ...], named: tuple[str, ...], rows: int)
             for flow in wanted
             for member in app.flow(flow).members
         ):
-            checked.one(f"system {system}", lambda s=system: probe.system(app, session, s))
+            checked.one(f"system {system}", partial(probe.system, app, session, system))
         compiled = [made for flow in wanted if (made := checked.flow(app, session, flow, rows))]
-        checked.one("flows", lambda: _shared(app, compiled))
+        checked.one("flows", partial(_shared, app, compiled))
     checked.add(
         Finding("warning", found.where, found.message, found.hint) for found in app.secrets.findings
     )
@@ -69,10 +70,12 @@ class _Checked:
         self.codes: list[int] = []
 
     def add(self, found: Iterable[Finding]) -> None:
-        self.findings += found
+        for finding in found:
+            self.findings.append(finding)
+            if finding.level == "error":
+                self.codes.append(ConfigError.exit_code)
 
-    def one(self, where: str, look: object) -> None:
-        assert callable(look)
+    def one(self, where: str, look: Callable[[], Iterable[Finding]]) -> None:
         try:
             self.add(look())
         except Interrupted:
@@ -118,7 +121,12 @@ class _Checked:
             self._failed(f"flow {flow}, member {member}", _named(app, flow, member, failed))
         for member in opened.endpoints:
             where, config = f"flow {flow}, member {member}", app.flow(flow).members[member]
-            self.one(where, lambda m=member, w=where, c=config: probe.member(opened, c, m, w, rows))
+
+            def line(field: str, member: str = member) -> str:
+                return app.loaded.where(("flows", flow, "members", member, "fields", field))
+
+            look = partial(probe.member, opened, config, member, where, rows, line)
+            self.one(where, look)
         return opened.compiled
 
     def result(self) -> Result:

@@ -10,12 +10,12 @@ from sqlalchemy import Connection
 from syncd.cli.app import App
 from syncd.cli.command import Group, flow_option, pass_app
 from syncd.cli.output import Result, masked, moment, plain, shown, table
-from syncd.cli.records import absent, flows_of, reading
+from syncd.cli.records import before_first_run, flows_of, reading
 from syncd.cli.resolve import answers_to, resolve
 from syncd.config.models import FlowConfig
 from syncd.core import keys
 from syncd.core.model import Agreed, Candidate, CaseKind
-from syncd.errors import ConfigError, StoreRefused
+from syncd.errors import ConfigError
 from syncd.store import conflicts as stored
 from syncd.store import shadow
 
@@ -40,18 +40,14 @@ def list_(app: App, flow: str | None, field: str | None, kind: str | None, limit
     """The open conflicts, oldest first. Exit 3 while one is undecided."""
     found: list[dict[str, Any]] = []
     more = 0
-    try:
-        with reading(app) as (_, conn):
-            for name, flow_number in flows_of(conn, app, flow).items():
-                cases = stored.open_cases(
-                    conn, flow_number, field=field, kind=CaseKind(kind) if kind else None
-                )
-                more += max(0, len(cases) - max(0, limit - len(found)))
-                for case in cases[: max(0, limit - len(found))]:
-                    found.append(shape(case, name, app.flow(name)))
-    except StoreRefused as error:
-        if not absent(error):
-            raise
+    with before_first_run(), reading(app) as (_, conn):
+        for name, flow_number in flows_of(conn, app, flow).items():
+            cases = stored.open_cases(
+                conn, flow_number, field=field, kind=CaseKind(kind) if kind else None
+            )
+            more += max(0, len(cases) - max(0, limit - len(found)))
+            for case in cases[: max(0, limit - len(found))]:
+                found.append(shape(case, name, app.flow(name)))
     rows = [
         (
             case["id"],
@@ -63,7 +59,7 @@ def list_(app: App, flow: str | None, field: str | None, kind: str | None, limit
         )
         for case in found
     ]
-    lines = table(("id", "flow", "kind", "fields", "between", "state"), rows, "id")
+    lines = table(("id", "flow", "kind", "fields", "between", "state"), rows, ("id",))
     if more:
         lines.append(f"… {more:,} more; --limit shows them")
     if found:

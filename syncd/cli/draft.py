@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from syncd.engine.propose import Proposal, ProposedField, ProposedMember
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
+_MARK = "\x00"  # no text of a config has it
+_COMMENTS = 38  # where they begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Draft:
             "# correct; `syncd check` proves the result against the systems.",
             "",
             "[state]",
-            'url = "sqlite:///state.db"             # what was agreed; keep it, and back it up',
+            f'url = "sqlite:///state.db"{_beside("what was agreed; keep it, and back it up")}',
             "",
         ]
         for system, url in self.urls.items():
@@ -45,7 +47,7 @@ class Draft:
         lines += [*self._flow(), "", *self._fields()]
         for member in self.proposal.members:
             lines += ["", *self._member(member)]
-        return "\n".join(lines) + "\n"
+        return "\n".join(map(_aligned, lines)) + "\n"
 
     def _flow(self) -> list[str]:
         lines = [f"[flows.{_key(self.proposal.name)}]"]
@@ -60,9 +62,9 @@ class Draft:
         best = self.proposal.members[0].system
         return [
             *lines,
-            'conflict = "review"                    # or "newest", or "prefer:' + best + '"',
-            'first = "review"                       # both have a value on first sight: ask',
-            'deletes = "review"                   # or propagate, archive, unlink, ignore',
+            'conflict = "review"' + _beside(f'or "newest", or "prefer:{best}"'),
+            'first = "review"' + _beside("both have a value on first sight: ask"),
+            'deletes = "review"' + _beside("or propagate, archive, unlink, ignore"),
         ]
 
     def _fields(self) -> list[str]:
@@ -92,7 +94,7 @@ class Draft:
         if member.key:
             lines.append(f"key = {_list(member.key)}{_beside('it declares no key; is this one?')}")
         if not member.writable or member.system in self.sources:
-            lines.append('mode = "source"                        # it cannot be written')
+            lines.append('mode = "source"' + _beside("it cannot be written"))
         if member.modified:
             lines.append(f"modified = {_text(member.modified)}")
         if member.soft_delete:
@@ -139,7 +141,13 @@ def _list(texts: Sequence[str]) -> str:
 
 
 def _beside(text: str) -> str:
-    return f"   # {_comment(text)}" if text else ""
+    return f"{_MARK}# {_comment(text)}" if text else ""
+
+
+def _aligned(line: str) -> str:
+    """Comments beside settings stand below each other, where there is room."""
+    setting, mark, comment = line.partition(_MARK)
+    return f"{setting:<{_COMMENTS}} {comment}" if mark else line
 
 
 def _comment(text: str) -> str:

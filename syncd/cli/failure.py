@@ -36,7 +36,7 @@ def translated(error: BaseException) -> SyncdError:
             hint = f"{error.ctx.command_path} --help"
         if isinstance(error, click.exceptions.NoArgsIsHelpError):
             return Usage("a command is missing", hint=hint)
-        return Usage(error.format_message(), hint=hint)
+        return Usage(" ".join(error.format_message().split()), hint=hint)
     if isinstance(error, click.ClickException):
         return Usage(error.format_message())
     if isinstance(error, (KeyboardInterrupt, click.Abort)):

@@ -9,10 +9,10 @@ import click
 from syncd.cli.app import App
 from syncd.cli.command import Group, flow_option, pass_app
 from syncd.cli.output import Result, masked, moment, number, plain, shown, table
-from syncd.cli.records import absent, flows_of, reading
+from syncd.cli.records import before_first_run, flows_of, reading
 from syncd.config.models import FlowConfig
 from syncd.core import keys
-from syncd.errors import ConfigError, StoreRefused
+from syncd.errors import ConfigError
 from syncd.store import events, shadow
 from syncd.store import holds as stored
 from syncd.store.holds import Hold, HoldItem, ItemState
@@ -33,15 +33,11 @@ def command() -> None:
 def list_(app: App, flow: str | None, every: bool) -> None:
     """The open holds. Exit 3 while there is one."""
     found: list[dict[str, Any]] = []
-    try:
-        with reading(app) as (_, conn):
-            for name, flow_number in flows_of(conn, app, flow).items():
-                state = None if every else stored.OPEN
-                for hold in stored.holds(conn, flow_number, state=state):
-                    found.append(_shape(hold, name, stored.counts(conn, hold.id)))
-    except StoreRefused as error:
-        if not absent(error):
-            raise
+    with before_first_run(), reading(app) as (_, conn):
+        for name, flow_number in flows_of(conn, app, flow).items():
+            state = None if every else stored.OPEN
+            for hold in stored.holds(conn, flow_number, state=state):
+                found.append(_shape(hold, name, stored.counts(conn, hold.id)))
     rows = [
         (
             hold["id"],
@@ -56,7 +52,7 @@ def list_(app: App, flow: str | None, every: bool) -> None:
         for hold in found
     ]
     head = ("id", "flow", "kind", "caused by", "held", "state", "since", "why")
-    lines = table(head, rows, "id held")
+    lines = table(head, rows, ("id", "held"))
     open_ = [hold for hold in found if hold["state"] == stored.OPEN]
     if open_:
         lines.append(f"next: syncd holds show {open_[0]['id']}")
@@ -88,22 +84,25 @@ def show(app: App, hold_id: int, limit: int) -> None:
     if more:
         lines.append(f"  … {more:,} more; --limit shows them")
     if hold.state == stored.OPEN:
-        approve_ = f"  syncd holds approve {hold_id} --seen {hold.digest[:12]}"
-        discard_ = f"  syncd holds discard {hold_id} --seen {hold.digest[:12]}"
+        approve_ = f"syncd holds approve {hold_id} --seen {hold.digest[:12]}"
+        discard_ = f"syncd holds discard {hold_id} --seen {hold.digest[:12]}"
         sure = f" --confirm {name}" if hold.kind in _HARM else ""
         lines.append("next:")
         if hold.kind == _EMPTY:
             who = plain(hold.cause)
             lines += [
                 f"  look into {who}: wrong database, a missing right, a restore under way?",
-                f"{approve_}{sure}   {who} is empty indeed: its records count as deleted there",
+                f"  {approve_}{sure}   {who} is empty indeed: its records count as deleted there",
             ]
         else:
-            lines += [
-                f"{approve_}{sure}   they run if they are still the same",
-                f"{discard_}   the records stay as they are, unlinked",
-                f"{discard_} --revert   the change behind is taken back",
-            ]
+            steps = {
+                f"{approve_}{sure}": "they run if they are still the same",
+                discard_: "the records stay as they are, unlinked",
+            }
+            if stored.revertible(hold):
+                steps[f"{discard_} --revert"] = "the change behind is taken back"
+            width = max(map(len, steps))
+            lines += [f"  {step:<{width}}   {what}" for step, what in steps.items()]
     data = {"hold": _shape(hold, name, counts), "operations": operations, "more": more}
     app.finish(Result("holds show", data, lines))
 

@@ -158,10 +158,18 @@ def _adapter(
     app: App, system: str, url: str, connector: str, base: Path, stack: ExitStack
 ) -> Adapter:
     secrets = Secrets(base, app.environ, app.redactor)
+
+    def secret(text: str) -> str:
+        try:
+            return secrets.resolve(text)
+        except ConfigError as error:
+            error.where = f"--system {system}"
+            raise
+
     context = Context(
         system=system,
         options={"url": url},
-        secret=secrets.resolve,
+        secret=secret,
         seams=app.seams,
         log=system_logger(system),
         base=str(base),
@@ -299,9 +307,11 @@ def _result(draft: Draft, path: Path, urls: Mapping[str, str]) -> Result:
     fields = [made for made in proposal.fields if made.name not in draft.dropped]
     objects = " = ".join(f"{m.system}:{m.object}" for m in proposal.members)
     lines = [f"wrote {plain(path)}: flow {proposal.name}, {plain(objects)}"]
+    names = max((len(made.name) for made in fields), default=0)
+    types = max((len(made.type) for made in fields), default=0)
     for made in fields:
         columns = ", ".join(f"{s}.{'+'.join(n)}" for s, n in made.columns.items())
-        lines.append(f"  {made.name}: {made.type}   {plain(columns)}")
+        lines.append(f"  {made.name:<{names}}  {made.type:<{types}}  {plain(columns)}")
     if proposal.match:
         lines.append("records are matched by " + " and ".join(proposal.match[0]))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import combinations
 from typing import Any
 
@@ -12,8 +13,8 @@ from syncd.cli.command import Group, pass_app
 from syncd.cli.output import Result, masked, number, plain, shown, table
 from syncd.cli.records import (
     Record,
-    absent,
     acting,
+    before_first_run,
     known_flow,
     parse_record,
     parse_records,
@@ -23,7 +24,7 @@ from syncd.config.fields import comparison
 from syncd.config.models import FlowConfig
 from syncd.core import keys
 from syncd.core.model import Entity, Link, LinkState
-from syncd.errors import ConfigError, StoreRefused, SystemFault
+from syncd.errors import ConfigError
 from syncd.store import identity, shadow
 from syncd.store.standing import entity_page
 
@@ -59,17 +60,13 @@ def list_(app: App, flow: str, state: str | None, after: int, limit: int) -> Non
     app.flow(flow)
     found: list[dict[str, Any]] = []
     last = 0
-    try:
-        with reading(app) as (_, conn):
-            flow_number = known_flow(conn, app, flow)
-            page = entity_page(conn, flow_number, after=after, state=state, limit=limit)
-            found = [_shape(one) for one in shadow.load_entities(conn, flow_number, page)]
-            last = page[-1] if len(page) == limit else 0
-    except StoreRefused as error:
-        if not absent(error):
-            raise
+    with before_first_run(), reading(app) as (_, conn):
+        flow_number = known_flow(conn, app, flow)
+        page = entity_page(conn, flow_number, after=after, state=state, limit=limit)
+        found = [_shape(one) for one in shadow.load_entities(conn, flow_number, page)]
+        last = page[-1] if len(page) == limit else 0
     rows = [(one["entity"], one["state"], _records(one)) for one in found]
-    lines = table(("entity", "state", "records"), rows, "entity")
+    lines = table(("entity", "state", "records"), rows, ("entity",))
     if last:
         lines.append(f"next: syncd links list {plain(flow)} --after {last}")
     data = {"flow": flow, "entities": found, "after": last or None}
@@ -109,37 +106,45 @@ def show(app: App, flow: str, record: str) -> None:
     app.finish(Result("links show", data, [plain(line) for line in lines]))
 
 
-@command.command(
+def _changing(word: str, *examples: str) -> Callable[[Callable[..., None]], click.Command]:
+    """A command that changes who is who: of which flow, which records, and who says so."""
+
+    def made(act: Callable[..., None]) -> click.Command:
+        for decorate in (
+            pass_app,
+            click.option(
+                "--by", metavar="NAME", help="Who says so; the user where nothing is said."
+            ),
+            click.argument("records", nargs=-1, required=True, metavar=f"{_RECORD}..."),
+            click.argument("flow"),
+        ):
+            act = decorate(act)
+        return command.command(word, examples=examples)(act)
+
+    return made
+
+
+@_changing(
     "link",
-    examples=(
-        "syncd links link customers crm:42 erp:7",
-        "syncd links link customers crm:42,erp:7,shop:x9",
-    ),
+    "syncd links link customers crm:42 erp:7",
+    "syncd links link customers crm:42,erp:7,shop:x9",
 )
-@click.argument("flow")
-@click.argument("records", nargs=-1, required=True, metavar=f"{_RECORD}...")
-@click.option("--by", metavar="NAME", help="Who says so; the user where nothing is said.")
-@pass_app
 def link(app: App, flow: str, records: tuple[str, ...], by: str | None) -> None:
-    """These records are one thing. Where they differ, the next run treats it as first sight."""
+    """These records are one thing. Where they differ, the next run treats it as first sight. A
+    single one that was unlinked takes part again."""
     wanted = _parsed(app, flow, records, least=1)
     _there(app, flow, wanted)
     with acting(app, flow, by) as act:
         entity = identity.join(act, wanted)
-    _done(app, "link", flow, wanted, [entity], "are one thing now")
+    text = "are one thing now" if len(wanted) > 1 else "takes part again"
+    _done(app, "link", flow, wanted, [entity], text)
 
 
-@command.command(
+@_changing(
     "merge",
-    examples=(
-        "syncd links merge customers crm:42 crm:43",
-        "syncd links merge customers crm:42 erp:9 --by anna",
-    ),
+    "syncd links merge customers crm:42 crm:43",
+    "syncd links merge customers crm:42 erp:9 --by anna",
 )
-@click.argument("flow")
-@click.argument("records", nargs=-1, required=True, metavar=f"{_RECORD}...")
-@click.option("--by", metavar="NAME", help="Who says so; the user where nothing is said.")
-@pass_app
 def merge(app: App, flow: str, records: tuple[str, ...], by: str | None) -> None:
     """Make one entity of the ones that these records belong to, with all their records."""
     wanted = _parsed(app, flow, records)
@@ -164,34 +169,26 @@ def unlink(app: App, flow: str, record: str, by: str | None) -> None:
     _done(app, "unlink", flow, wanted, [entity], "takes part no more")
 
 
-@command.command(
+@_changing(
     "split",
-    examples=("syncd links split customers crm:42", "syncd links split customers crm:42 erp:7"),
+    "syncd links split customers crm:42",
+    "syncd links split customers crm:42 erp:7",
 )
-@click.argument("flow")
-@click.argument("records", nargs=-1, required=True, metavar=f"{_RECORD}...")
-@click.option("--by", metavar="NAME", help="Who says so; the user where nothing is said.")
-@pass_app
 def split(app: App, flow: str, records: tuple[str, ...], by: str | None) -> None:
     """Each of these records is a thing of its own. The next run makes what it lacks at the other
     members; to have it left alone, unlink it instead."""
     wanted = _parsed(app, flow, records, least=1)
     with acting(app, flow, by) as act:
         entities = identity.split(act, wanted)
-    _done(app, "split", flow, wanted, entities, "each a thing of its own now")
+    text = "are things of their own now" if len(wanted) > 1 else "is a thing of its own now"
+    _done(app, "split", flow, wanted, entities, text)
 
 
-@command.command(
+@_changing(
     "never",
-    examples=(
-        "syncd links never customers crm:42 erp:7",
-        "syncd links never customers crm:1,crm:2",
-    ),
+    "syncd links never customers crm:42 erp:7",
+    "syncd links never customers crm:1,crm:2",
 )
-@click.argument("flow")
-@click.argument("records", nargs=-1, required=True, metavar=f"{_RECORD}...")
-@click.option("--by", metavar="NAME", help="Who says so; the user where nothing is said.")
-@pass_app
 def never(app: App, flow: str, records: tuple[str, ...], by: str | None) -> None:
     """None of these records is another one of them, whatever their keys say."""
     wanted = _parsed(app, flow, records)
@@ -232,18 +229,15 @@ def _there(app: App, flow: str, records: list[Record]) -> None:
     with app.session() as session:
         opened = session.open(flow)
         for member, key in free:
-            endpoint = opened.endpoints.get(member)
-            if endpoint is None:
-                raise SystemFault(
-                    f"{member} does not answer, so nobody knows whether it has this record",
-                    where=f"flow {flow}, {_name((member, key))}",
-                    hint="again when it is back",
-                )
-            if not endpoint.get([key]):
+            if member in opened.failed:
+                raise opened.failed[member]
+            if not opened.endpoints[member].get([key]):
                 raise ConfigError(
                     f"{member} has no record {keys.show(key)}",
                     code="SY0168",
                     where=f"flow {flow}",
+                    hint="write the id as the system shows it; linked ones: "
+                    f"syncd links list {flow}",
                 )
 
 
@@ -251,7 +245,7 @@ def _done(
     app: App, word: str, flow: str, records: list[Record], entities: list[int], text: str
 ) -> None:
     names = [_name(record) for record in records]
-    lines = [f"{', '.join(map(plain, names))}: {text}", f"next: syncd reconcile {plain(flow)} -n"]
+    lines = [f"{', '.join(map(plain, names))} {text}", f"next: syncd reconcile {plain(flow)} -n"]
     data = {"flow": flow, "records": names, "entities": entities}
     app.finish(Result(f"links {word}", data, lines))
 

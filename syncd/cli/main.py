@@ -112,8 +112,9 @@ def fail(app: App, error: BaseException) -> int:
 def cli(context: click.Context) -> None:
     """Keeps the same records equal in every system a business uses.
 
-    Exit: 0 done, 1 failed and worth retrying, 2 bad usage or config, 3 done but a person is
-    needed, 4 another run holds the flow, 130 interrupted.
+    Exit: 0 done, 1 failed and worth retrying, 2 bad usage or config, or something else that
+    somebody has to change first, 3 done but a person is needed, 4 another run holds the flow,
+    130 interrupted.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())

@@ -6,7 +6,7 @@ by the terminal: control characters are shown as they would be typed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,11 +107,13 @@ def moment(text: str | None) -> str:
     return text.replace("T", " ").partition(".")[0].removesuffix("Z") + "Z"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]], right: str = "") -> list[str]:
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[object]], right: Collection[str] = ()
+) -> list[str]:
     """Aligned columns; `right` names the heads of those that end flush."""
     texts = [[plain(cell) for cell in row] for row in rows]
     widths = [max(cell_len(cell) for cell in column) for column in zip(head, *texts, strict=True)]
-    flush = {index for index, name in enumerate(head) if name in right.split()}
+    flush = {index for index, name in enumerate(head) if name in right}
 
     def line(cells: Sequence[str]) -> str:
         parts = []

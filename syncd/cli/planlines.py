@@ -17,6 +17,7 @@ from syncd.core.model import UNSET, Operation, OpKind, Value
 from syncd.engine.result import MemberReport, PlannedOperation, RunReport, RunState, order
 
 _SIGNS = {OpKind.UPDATE: "~", OpKind.CREATE: "+", OpKind.DELETE: "-", OpKind.ARCHIVE: "-"}
+_FAILED = {"read": "not read", "write": "writing failed"}
 _FEW = 20
 _SAID = 4  # fields of a new record that one line has room for
 
@@ -93,7 +94,7 @@ def member_line(report: RunReport, member: MemberReport, width: int) -> str:
         f"{member.rejected:,} refused" if member.rejected else "",
         f"{member.stale:,} moved meanwhile" if member.stale else "",
         f"{member.unknown:,} outcome unknown" if member.unknown else "",
-        "not read" if member.error else "",
+        _FAILED.get(member.failed, ""),
     ]
     said = ", ".join(part for part in extra if part)
     line = f"{plain(member.name):<{width}}  +{create:,} ~{update:,} -{delete:,}"
@@ -123,7 +124,9 @@ def headline(report: RunReport) -> str:
             return "failed"
         case RunState.INTERRUPTED:
             return "stopped; the next run goes on from here"
-    done = number(report.changes, "change") if report.changes else "nothing to do"
+    left = any(m.held or m.rejected or m.stale or m.unknown for m in report.members.values())
+    nothing = "nothing changed" if left else "nothing to do"
+    done = number(report.changes, "change") if report.changes else nothing
     more = [done]
     if report.linked:
         more.append(f"{report.linked:,} linked")

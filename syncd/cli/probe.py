@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -50,9 +50,15 @@ def system(app: App, session: Session, name: str) -> list[Finding]:
 
 
 def member(
-    opened: OpenFlow, config: MemberConfig, name: str, where: str, rows: int
+    opened: OpenFlow,
+    config: MemberConfig,
+    name: str,
+    where: str,
+    rows: int,
+    line: Callable[[str], str],
 ) -> list[Finding]:
-    """One member: what it can settle, what tells its records apart, and a sample of them."""
+    """One member: what it can settle, what tells its records apart, and a sample of them. line:
+    of a field's mapping in the file."""
     compiled, endpoint = opened.compiled.members[name], opened.endpoints[name]
     rules = opened.compiled.rules
     found = [
@@ -62,7 +68,7 @@ def member(
     if not rows:
         return found
     sample = _sample(endpoint, rows)
-    tried = _round_trip(opened, name, sample, where)
+    tried = _round_trip(opened, config, name, sample, where, line)
     found += [*tried, *_doubles(rules, compiled, sample, where)]
     if not tried:
         what = "there and back" if compiled.spec.writes else "read"
@@ -86,10 +92,11 @@ def _settles(
     if not compiled.mode.is_target or not rules.members[compiled.name].creates:
         return
     means = {
-        "key": "its key",
-        "unique": "a unique column",
-        "receipts": "a receipt",
-        "transaction": "the database's record of the transaction",
+        "key": "looking for its key",
+        "unique": "looking for its unique value",
+        "rows": "looking at the rows under the keys the database made for it",
+        "receipts": "its receipt, written in the same transaction",
+        "transaction": "asking the database what became of the transaction (pg_xact_status)",
     }
     how = endpoint.capabilities.settles
     if how:
@@ -100,7 +107,7 @@ def _settles(
         yield Finding(
             "warning",
             where,
-            "a create whose answer is lost cannot be cleared up; it would be parked as unknown",
+            "nothing clears up a create whose answer is lost: it would be parked as unknown",
             "receipts = true, or a unique constraint on a column that is mapped",
         )
 
@@ -122,8 +129,16 @@ def _unique(
         )
 
 
-def _round_trip(opened: OpenFlow, name: str, sample: Sequence[Row], where: str) -> list[Finding]:
-    """Native → form → native → form of every field, the two forms the same."""
+def _round_trip(
+    opened: OpenFlow,
+    config: MemberConfig,
+    name: str,
+    sample: Sequence[Row],
+    where: str,
+    line: Callable[[str], str],
+) -> list[Finding]:
+    """Native → form → native → form of every field, the two forms the same. A type that fits none
+    of the values there is a mistake in the config; one that fits most, in the records."""
     mapping = opened.compiled.members[name].mapping
     rules = opened.compiled.rules
     bad: dict[tuple[str, str], list[tuple[str, str]]] = {}  # (field, what) → (key, example)
@@ -148,14 +163,28 @@ def _round_trip(opened: OpenFlow, name: str, sample: Sequence[Row], where: str) 
             if compare(back) != compare(value):
                 note(field, "comes back as another value", row)
     findings = []
+    failing: dict[str, set[str]] = {}
+    for (field, _), found in bad.items():
+        failing.setdefault(field, set()).update(key for key, _ in found)
     for (field, what), found in bad.items():
         example = f": {found[0][1]}" if found[0][1] else ""
         often = f"{len(found)} of {number(len(sample), 'record')}"
         named = _some([key for key, _ in found])
         text = f"`{field}` {what}{example} ({often}: {named})"
+        if _filled(config, field, sample) <= failing[field]:
+            text += "; its type fits no value there"
+            hint = "correct the field's type, or map another column"
+            findings.append(Finding("error", line(field), text, hint, "SY0176"))
+            continue
         hint = "correct the records, or the field's type; a run sets such records aside"
         findings.append(Finding("warning", where, text, hint))
     return findings
+
+
+def _filled(config: MemberConfig, field: str, sample: Sequence[Row]) -> set[str]:
+    """Keys of the rows that have a value there."""
+    columns = config.fields[field].native
+    return {row.key for row in sample if any(row.values.get(c) is not None for c in columns)}
 
 
 def _doubles(

@@ -11,9 +11,9 @@ from sqlalchemy import Connection
 from syncd.cli.app import App
 from syncd.cli.command import Group, flow_option, pass_app
 from syncd.cli.output import Result, moment, number, plain, table
-from syncd.cli.records import absent, flows_of, reading
+from syncd.cli.records import before_first_run, flows_of, reading
 from syncd.core import keys
-from syncd.errors import ConfigError, StoreRefused
+from syncd.errors import ConfigError
 from syncd.store import quarantine as stored
 from syncd.store.quarantine import Quarantined
 
@@ -33,16 +33,12 @@ def list_(app: App, flow: str | None, limit: int) -> None:
     """What waits there, oldest first. Exit 3 while there is something."""
     found: list[dict[str, Any]] = []
     more = 0
-    try:
-        with reading(app) as (_, conn):
-            for name, flow_number in flows_of(conn, app, flow).items():
-                waiting = stored.quarantined(conn, flow_number)
-                room = max(0, limit - len(found))
-                more += max(0, len(waiting) - room)
-                found += [_shape(one, name) for one in waiting[:room]]
-    except StoreRefused as error:
-        if not absent(error):
-            raise
+    with before_first_run(), reading(app) as (_, conn):
+        for name, flow_number in flows_of(conn, app, flow).items():
+            waiting = stored.quarantined(conn, flow_number)
+            room = max(0, limit - len(found))
+            more += max(0, len(waiting) - room)
+            found += [_shape(one, name) for one in waiting[:room]]
     rows = [
         (
             one["id"],
@@ -56,7 +52,7 @@ def list_(app: App, flow: str | None, limit: int) -> None:
         for one in found
     ]
     head = ("id", "flow", "record", "attempts", "last", "next", "what the system said")
-    lines = table(head, rows, "id attempts")
+    lines = table(head, rows, ("id", "attempts"))
     if more:
         lines.append(f"… {more:,} more; --limit shows them")
     if found:

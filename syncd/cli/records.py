@@ -59,6 +59,16 @@ def absent(error: StoreRefused) -> bool:
 
 
 @contextmanager
+def before_first_run() -> Iterator[None]:
+    """What was to be read is none where there is no state yet."""
+    try:
+        yield
+    except StoreRefused as error:
+        if not absent(error):
+            raise
+
+
+@contextmanager
 def acting(app: App, flow: str, by: str | None) -> Iterator[Act]:
     """Change who is who in one transaction, as the flow's only owner. Raises FlowBusy."""
     with app.store() as store:
@@ -114,9 +124,11 @@ def parse_records(conn: Connection, app: App, flow: str, texts: Sequence[str]) -
     members = app.flow(flow).members
     single: list[str] = []
     for text in texts:
-        for part in text.split(","):
+        first, *rest = text.split(",")
+        single.append(first)
+        for part in rest:
             # a comma within an id: the part after it names no member
-            if single and part.partition(":")[0] not in members:
+            if part.partition(":")[0] not in members:
                 single[-1] += f",{part}"
             else:
                 single.append(part)

@@ -36,7 +36,8 @@ def answers_to(case: StoredCase) -> list[str]:
         return ["--keep", "--split"]
     if case.case.kind is CaseKind.DELETE:
         return ["--delete", "--keep", "--unlink"]
-    sources = [f"--take {c.source}" for c in case.case.candidates if c.values is not None]
+    heard = [c for c in case.case.candidates if c.values is not None and c.heard]
+    sources = [f"--take {c.source}" for c in heard]
     return [*dict.fromkeys(sources), *(f"--value {name}=…" for name in case.case.fields)]
 
 
@@ -183,7 +184,7 @@ def _fits(case: StoredCase, answer: stored.Answer, case_id: int) -> None:
             where=f"conflict {case_id}",
             hint="; ".join(answers_to(case)),
         )
-    sources = [c.source for c in case.case.candidates]
+    sources = [c.source for c in case.case.candidates if c.heard]
     wrong = answer.choice is Choice.TAKE and answer.source not in sources
     if answer.choice in fit and not wrong:
         return

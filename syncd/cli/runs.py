@@ -9,9 +9,9 @@ import click
 from syncd.cli.app import App
 from syncd.cli.command import Group, flow_option, pass_app
 from syncd.cli.output import Result, masked, moment, plain, shown, table
-from syncd.cli.records import absent, flows_of, reading
+from syncd.cli.records import before_first_run, flows_of, reading
 from syncd.core import keys
-from syncd.errors import ConfigError, StoreRefused
+from syncd.errors import ConfigError
 from syncd.store import events, shadow
 from syncd.store import runs as stored
 from syncd.store.events import Event
@@ -35,14 +35,10 @@ def command(context: click.Context, flow: str | None, limit: int) -> None:
 
 def _list(app: App, flow: str | None, limit: int) -> None:
     found: list[dict[str, Any]] = []
-    try:
-        with reading(app) as (_, conn):
-            only = flows_of(conn, app, flow)[flow] if flow else None
-            names = {number: name for name, number in shadow.flows(conn).items()}
-            found = [_run(run, names) for run in stored.runs(conn, only, limit=limit)]
-    except StoreRefused as error:
-        if not absent(error):
-            raise
+    with before_first_run(), reading(app) as (_, conn):
+        only = flows_of(conn, app, flow)[flow] if flow else None
+        names = {number: name for name, number in shadow.flows(conn).items()}
+        found = [_run(run, names) for run in stored.runs(conn, only, limit=limit)]
     rows = [
         (
             run["run"],
@@ -54,7 +50,7 @@ def _list(app: App, flow: str | None, limit: int) -> None:
         )
         for run in found
     ]
-    lines = table(("run", "flow", "mode", "state", "started", "changes"), rows, "run")
+    lines = table(("run", "flow", "mode", "state", "started", "changes"), rows, ("run",))
     app.finish(Result("runs", {"runs": found}, lines if rows else ["no run so far"]))
 
 

@@ -79,10 +79,10 @@ def _flow(conn: Connection, name: str, flow: int) -> dict[str, Any]:
         "last_change": change,
         "last_state": latest.state.value if latest else None,
         "last_error": latest.error if latest else "",
-        "conflicts": len(conflicts.open_cases(conn, flow, state=conflicts.OPEN)),
-        "decided": len(conflicts.open_cases(conn, flow, state=conflicts.DECIDED)),
+        "conflicts": conflicts.count_open(conn, flow, state=conflicts.OPEN),
+        "decided": conflicts.count_open(conn, flow, state=conflicts.DECIDED),
         "holds": len(holds.holds(conn, flow)),
-        "quarantined": len(quarantine.quarantined(conn, flow)),
+        "quarantined": quarantine.count(conn, flow),
         "relinking": relinking(conn, name),
     }
 
@@ -139,7 +139,7 @@ def _lines(flow: dict[str, Any]) -> list[str]:
         for member in flow["members"]
     ]
     head = ("member", *WORDS, "last full read")
-    lines += [f"  {line}" for line in table(head, rows, " ".join(w for w in WORDS if " " not in w))]
+    lines += [f"  {line}" for line in table(head, rows, WORDS)]
     for member in flow["members"]:
         if member["unknown"]:
             said = number(member["unknown"], "operation")

@@ -61,6 +61,8 @@ class MemberCompiler:
         ]
         for mark in _MARKS:
             column = getattr(self.config, mark)
+            if mark == "version" and column in self.schema.versions:
+                continue  # the system's own, not listed: xmin
             if column is not None and column not in self.schema.columns:
                 found.append(self._no_column((*self.path, mark), column))
         found += [

@@ -6,7 +6,7 @@ import re
 import tomllib
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
@@ -22,6 +22,7 @@ from syncd.config.problems import Path, Problem, did_you_mean, nearest, one_erro
 from syncd.errors import ConfigError
 from syncd.findings import Finding
 
+_NO_WHERE = "filters are not available yet"
 _WHERE_HINT = "take the key out; every record of the object takes part for now"
 
 
@@ -53,13 +54,21 @@ class Loaded:
         """An adapter's or the store's complaint about its table ("systems.crm.url"), with file
         and line; any other as it is."""
         path = tuple(error.where.split("."))
-        if path[0] not in Config.model_fields:
+        if path[0] not in Config.model_fields or ":" in error.where:  # it has its line already
             return error
         return self.error(Problem(path, error.message, error.code, error.hint))
 
-    def state_url(self, environ: Mapping[str, str]) -> str:
-        """The store's URL, or a reference to it. See `places.state_url`."""
-        return state_url(self.config.state.url, self.base, environ)
+    def state_url(self, environ: Mapping[str, str], secret: Callable[[str], str] = str) -> str:
+        """The store's URL; see `places.state_url`. secret: what a reference stands for."""
+        text = state_url(self.config.state.url, self.base, environ)
+        return self.resolved(("state", "url"), text, secret)
+
+    def resolved(self, path: Path, text: str, secret: Callable[[str], str]) -> str:
+        """What the reference at `path` stands for. Raises ConfigError, with its line."""
+        try:
+            return secret(text)
+        except ConfigError as error:
+            raise self.error(Problem(path, error.message, error.code, error.hint)) from None
 
     def flow(self, name: str) -> FlowConfig:
         """Raises ConfigError SY0113 for a flow that is not there."""
@@ -164,12 +173,15 @@ def _take_where(raw: dict[str, Any]) -> Iterable[Problem]:
     must not run without it."""
     flows = raw.get("flows")
     for flow, table in flows.items() if isinstance(flows, dict) else ():
+        if isinstance(table, dict) and "where" in table:
+            del table["where"]
+            yield Problem(("flows", flow, "where"), _NO_WHERE, "SY0107", _WHERE_HINT)
         members = table.get("members") if isinstance(table, dict) else None
         for member, options in members.items() if isinstance(members, dict) else ():
             if isinstance(options, dict) and "where" in options:
                 del options["where"]
                 path = ("flows", flow, "members", member, "where")
-                yield Problem(path, "filters are not available yet", "SY0107", _WHERE_HINT)
+                yield Problem(path, _NO_WHERE, "SY0107", _WHERE_HINT)
 
 
 def _problem(raw: Mapping[str, Any], details: ErrorDetails) -> Problem:

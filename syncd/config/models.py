@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -54,6 +54,23 @@ class Table(BaseModel):
     """A table of the file: no key it does not know."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ShortTable(Table):
+    """A table that one text may stand for: the value of its key `short`."""
+
+    short: ClassVar[str]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {cls.short: value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "string"}, handler(core)]}
 
 
 class StateConfig(Table):
@@ -116,15 +133,17 @@ class GuardConfig(Table):
     blankings: LimitConfig = LimitConfig(percent=5.0)
     deletes: LimitConfig = LimitConfig(percent=5.0)
     first_sight: LimitConfig = LimitConfig()
-    rebases: LimitConfig = LimitConfig()
+    rebases: LimitConfig = LimitConfig(percent=40.0)
     floor: Annotated[int, Field(ge=0, strict=True)] = Field(
         10, description="up to so many operations no percentage trips"
     )
     window: Duration = Field(86400.0, description="counted over so long, all runs together")
 
 
-class FieldConfig(Table):
+class FieldConfig(ShortTable):
     """One field of the flow, as every member understands it."""
+
+    short: ClassVar[str] = "type"
 
     type: str = Field(description="text, integer, decimal(12,2), date, set, …")
     fold: Names = Field((), description="how values are compared: trim, lower, casefold, …")
@@ -151,37 +170,17 @@ class FieldConfig(Table):
         None, description="of bytes: at most so many"
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _short(cls, value: Any) -> Any:
-        return {"type": value} if isinstance(value, str) else value
 
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, core: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        return {"anyOf": [{"type": "string"}, handler(core)]}
-
-
-class ColumnConfig(Table):
+class ColumnConfig(ShortTable):
     """How one member stores one field of the flow."""
+
+    short: ClassVar[str] = "native"
 
     native: Names = Field(description="its column, or the columns a lens reads together")
     lens: str | None = Field(None, description="words: split and join")
     table: dict[str, str] | None = Field(None, description="native value = the flow's value")
     zone: str | None = Field(None, description="of wall times in this column")
     read_only: StrictBool = Field(False, description="read, never written")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short(cls, value: Any) -> Any:
-        return {"native": value} if isinstance(value, str) else value
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, core: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        return {"anyOf": [{"type": "string"}, handler(core)]}
 
 
 class MemberConfig(Table):

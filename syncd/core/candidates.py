@@ -75,9 +75,15 @@ class Contest:
 
     def claim(self, stance: Stance) -> Claim:
         """The group as this member would have it."""
-        own = (*stance.changed, *stance.firsts)
         if stance.member in self.sources and not stance.forced:
             own = (*self.telling(stance), *stance.firsts)
+            values = full(self.group, self.agreed, stance.values, own)
+            return stance.member, values, stance.side.edited
+        return self.holding(stance)
+
+    def holding(self, stance: Stance) -> Claim:
+        """The group as it stands at this member, whatever its say in it."""
+        own = (*stance.changed, *stance.firsts)
         values = full(self.group, self.agreed, stance.values, own)
         return stance.member, values, stance.side.edited
 
@@ -114,10 +120,22 @@ class Contest:
             rivals.append(Rival(self.values, standing, tuple(members), True, origin.at))
         return rivals
 
-    def shown(self, claims: Sequence[Claim], standing: Fields | None) -> tuple[Candidate, ...]:
-        """The candidates as a person sees them: one a member, last the value that stands."""
+    def shown(
+        self, claims: Sequence[Claim], standing: Fields | None, drifts: Sequence[Stance] = ()
+    ) -> tuple[Candidate, ...]:
+        """The candidates as a person sees them: one a member, last the value that stands. drifts:
+        values without authority, shown beside them."""
+        claims = [*claims, *(self.holding(s) for s in drifts)]
+        unheard = {s.member for s in drifts}
         shown = [
-            Candidate(member, dict(claim), self.sides[member].link.key, 0, at)
+            Candidate(
+                member,
+                dict(claim),
+                self.sides[member].link.key,
+                0,
+                at,
+                member in self.sources and member not in unheard,
+            )
             for member, claim, at in sorted(claims, key=lambda c: c[0])
         ]
         if standing is not None:
@@ -153,9 +171,10 @@ class Contest:
         beats = not rival.agreed and any(r.agreed for r in rivals)
         return Verdict(rival.values, True, origin, origin.rule, (), first, beats)
 
-    def widened(self, case: Case, stances: Sequence[Stance]) -> Case:
-        """The case with these members' claims among its candidates, too."""
-        extra = self.shown([self.claim(s) for s in stances], self.values if self.agreed else None)
+    def widened(self, case: Case, stances: Sequence[Stance], drifts: Sequence[Stance]) -> Case:
+        """The case with what these members claim, or hold as drift, among its candidates, too."""
+        standing = self.values if self.agreed else None
+        extra = self.shown([self.claim(s) for s in stances], standing, drifts)
         found = {c.source: c for c in (*extra, *case.candidates)}
         shown = sorted(found.values(), key=lambda c: (c.source == "agreed", c.source))
         return make_case(case.kind, case.fields, shown, case.reason)

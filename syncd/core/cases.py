@@ -37,7 +37,8 @@ def answer(case: Case, decisions: Sequence[Decision]) -> tuple[Fields, Decision]
             return {n: v for n, v in decision.values.items() if n in case.fields}, decision
         if decision.choice is Choice.TAKE:
             for candidate in case.candidates:
-                if candidate.source == decision.source and candidate.values is not None:
+                taken = candidate.source == decision.source and candidate.heard
+                if taken and candidate.values is not None:
                     return candidate.values, decision
     return None
 

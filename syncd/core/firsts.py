@@ -1,8 +1,10 @@
-"""First sight of a group (law 9): values without a base, alone and against the agreed one."""
+"""First sight of a group (law 9): values without a base, alone and against the agreed one. Only
+those of members with authority have a say in what is agreed; the others' are drift (law 1)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from syncd.core.candidates import Claim, Contest, Verdict
 from syncd.core.cases import make_case
@@ -28,13 +30,26 @@ def settle_first(contest: Contest, firsts: Sequence[Stance]) -> Verdict | Case |
             best = chosen[0] if chosen is not None else rivals[0]
             claims = [c for c in claims if c[0] not in contest.unwritable]
             claims.append((best.holders[0], best.values, best.at))
-    filled = [c for c in claims if not _blank(c[1])]
+    filled = [c for c in claims if not empty(c[1])]
     rivals = contest.rivals(filled or claims, False)
     if len(rivals) == 1:
         return contest.take(rivals[0], f"first seen in {rivals[0].holders[0]}")
-    seen = [(s.member, s.values, s.side.edited) for s in firsts if not _blank(s.values)]
+    seen = [(s.member, s.values, s.side.edited) for s in able if not empty(s.values)]
     shown = contest.shown(seen, None)
     return contest.decide(CaseKind.FIRST, contest.first, rivals, shown, "first sight")
+
+
+def orphaned(
+    contest: Contest, verdict: Verdict, firsts: Sequence[Stance], strays: Sequence[Stance]
+) -> Verdict | Case:
+    """Nothing is agreed yet, and nobody with authority has a value: what another member has is
+    neither blanked nor adopted by a guess."""
+    held = [s for s in strays if not empty(s.values)]
+    if contest.agreed or not held or not empty(verdict.values):
+        return verdict
+    claims = [contest.holding(s) for s in (*firsts, *held)]
+    shown = [replace(candidate, heard=True) for candidate in contest.shown(claims, None)]
+    return make_case(CaseKind.FIRST, contest.group, shown, "nobody with a say in it has a value")
 
 
 def meet(
@@ -68,7 +83,7 @@ def meet(
         rival, policy = chosen
         if rival is standing:
             return verdict
-        if rival.holders[0] in contest.sources and verdict is None:
+        if verdict is None:
             return contest.take(rival, f"first {policy}")
     claims += [contest.claim(s) for s in edits]
     stands: Fields | None = None if edits else values
@@ -84,10 +99,11 @@ def differing(contest: Contest, firsts: Sequence[Stance], values: Fields) -> lis
         s
         for s in firsts
         if s.member not in ranked
-        and not _blank(s.values)
+        and not empty(s.values)
         and contest.same({**values, **s.values}) != contest.same(values)
     ]
 
 
-def _blank(values: Fields) -> bool:
+def empty(values: Fields) -> bool:
+    """Whether a group says nothing at all."""
     return all(blank(value) for value in values.values())

@@ -26,6 +26,7 @@ Part = int | str
 PartKind = Literal["int", "text"]
 
 _SEPARATOR = "\x01"
+_DISPLACED = "\uffff"  # no character: nothing that is written holds it
 _MANY = 26  # from this many digits on, the length itself is written, encoded the same way
 _MOST_DIGITS = 4000  # CPython refuses to convert longer ones
 _UP = ("", *"abcdefghijklmnopqrstuvwxy")  # by digit count; "z" = 26 and more
@@ -72,6 +73,12 @@ def encode_texts(values: Iterable[str]) -> list[str]:
 def decode(key: str) -> tuple[Part, ...]:
     """Raises Unrepresentable for a text that `encode` never gives."""
     return tuple(map(_decode, key.split(_SEPARATOR)))
+
+
+def displaced(key: str, number: int) -> str:
+    """An id that no record has, for what stood under `key` until another record took it; `number`
+    tells apart those that stood there one after the other. No whole number, so `get` finds none."""
+    return encode((f"{_DISPLACED}{number}:{key}",))
 
 
 def show(key: str) -> str:

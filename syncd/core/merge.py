@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from syncd.core.candidates import Contest, Verdict
 from syncd.core.cases import make_case, still_open
-from syncd.core.firsts import differing, meet, settle_first
+from syncd.core.firsts import differing, empty, meet, orphaned, settle_first
 from syncd.core.model import (
     UNSET,
     Agreed,
@@ -36,7 +36,7 @@ class Merged:
     case     open: the group is frozen everywhere
     waits    frozen without a case: an unknown write has to be settled first
     edited   members with a change that counted, or counts in the open case
-    overwrites  members whose first-seen value is to be overwritten by `first`
+    remapped a change in it may be the mapping's, not anybody's
     """
 
     group: Group
@@ -45,11 +45,11 @@ class Merged:
     case: Case | None = None
     waits: bool = False
     edited: tuple[str, ...] = ()
-    overwrites: tuple[str, ...] = ()
     reason: str = ""
     cause: str = ""
     notes: tuple[Note, ...] = ()
     used: tuple[int, ...] = ()
+    remapped: bool = False
 
     @property
     def frozen(self) -> bool:
@@ -87,10 +87,8 @@ def merge_group(
     bases = {m: dict(moves) for m, moves in moved.items()}
     for member, moves in found.bases.items():
         bases.setdefault(member, {}).update(moves)
-    return Merged(
-        group, found.agreed, bases, found.case, False, found.edited, found.overwrites,
-        found.reason, found.cause, notes + found.notes, found.used,
-    )  # fmt: skip
+    remapped = any(set(s.changed) & s.side.remapped for s in stances)
+    return replace(found, bases=bases, notes=notes + found.notes, remapped=remapped)
 
 
 class _GroupMerge:
@@ -103,7 +101,7 @@ class _GroupMerge:
 
     def merge(self) -> Merged:
         edits, drifts = self._edits()
-        firsts = [s for s in self.stances if s.firsts and s not in edits and s not in drifts]
+        firsts, strays = self._firsts()
         conflict = self.contest.conflict
         merges = bool(conflict) and conflict[0].kind == "merge" and self.is_set
         doubtful = [s for s in drifts if s.forced]
@@ -111,19 +109,21 @@ class _GroupMerge:
             drifts = [s for s in drifts if not s.forced]
             edits = [*edits, *doubtful]
         unites = merges and not any(s.forced or s.reset for s in edits)
-        strangers = [s for s in firsts if not (unites and s.member in self.contest.sources)]
+        strangers = [] if unites else firsts
         if unites and (edits or firsts):
             verdict: Verdict | Case | None = self._unite(edits, firsts)
         elif self.agreed:
             verdict = self._settle_edits(edits)
         else:
             verdict = settle_first(self.contest, firsts)
+        if isinstance(verdict, Verdict):
+            verdict = orphaned(self.contest, verdict, firsts, strays)
         if not isinstance(verdict, Case):
             if not self.contest.seal(verdict):
                 return Merged(self.group, self.agreed)
             verdict = meet(self.contest, self.stances, strangers, edits, verdict)
-        doubted = self._doubted(verdict, drifts)
-        verdict = self._asked(verdict, edits, doubted, strangers)
+        doubted = self._doubted(verdict, drifts, strays)
+        verdict = self._asked(verdict, edits, doubted, firsts, strangers)
         if isinstance(verdict, Case):
             said = self.contest.said(verdict)
             if said is None:
@@ -131,9 +131,8 @@ class _GroupMerge:
                 return Merged(self.group, self.agreed, {}, verdict, False, found)
             verdict, edits = said, [*edits, *doubted]
             drifts = [s for s in drifts if s not in doubted]
-        after = {name: a.value for name, a in self.contest.seal(verdict).items()}
-        overwrites = tuple(s.member for s in differing(self.contest, strangers, after))
-        return self._close(verdict, edits, drifts, firsts, overwrites)
+            strays = [s for s in strays if s not in doubted]
+        return self._close(verdict, edits, drifts, firsts, strays)
 
     # -- the verdict -------------------------------------------------------------------------
 
@@ -147,6 +146,15 @@ class _GroupMerge:
             counts = stance.member in self.contest.sources and self.contest.telling(stance)
             (edits if counts else drifts).append(stance)
         return edits, drifts
+
+    def _firsts(self) -> tuple[list[Stance], list[Stance]]:
+        """Values seen for the first time, and strays: those of members without authority."""
+        firsts: list[Stance] = []
+        strays: list[Stance] = []
+        for stance in self.stances:
+            if stance.firsts and not stance.changed:
+                (firsts if stance.member in self.contest.sources else strays).append(stance)
+        return firsts, strays
 
     def _settle_edits(self, edits: Sequence[Stance]) -> Verdict | Case | None:
         """Law 3 where there is an agreed value: none, one or several candidates."""
@@ -188,14 +196,15 @@ class _GroupMerge:
         chosen = choose(self.contest.conflict, rivals, self.rules.tolerance)
         return (None if chosen is None else chosen[0]), True
 
-    def _doubted(self, verdict: Verdict | Case | None, drifts: Sequence[Stance]) -> list[Stance]:
+    def _doubted(
+        self, verdict: Verdict | Case | None, drifts: Sequence[Stance], strays: Sequence[Stance]
+    ) -> list[Stance]:
         """Drift that a person is asked about: under `review`, and not what is agreed anyway."""
-        if self.rules.drift is not Drift.REVIEW:
-            return []
+        drifts, strays = self._under(Drift.REVIEW, drifts), self._under(Drift.REVIEW, strays)
         if isinstance(verdict, Case):
-            return list(drifts)
+            return [*drifts, *differing(self.contest, strays, self.contest.values)]
         after = self.contest.seal(verdict)
-        return [
+        apart = [
             s
             for s in drifts
             if any(
@@ -203,23 +212,29 @@ class _GroupMerge:
                 for n in s.changed
             )
         ]
+        return [*apart, *differing(self.contest, strays, {n: a.value for n, a in after.items()})]
+
+    def _under(self, drift: Drift, stances: Sequence[Stance]) -> list[Stance]:
+        return [s for s in stances if self.rules.drift_of(s.member, self.group[0]) is drift]
 
     def _asked(
         self,
         verdict: Verdict | Case | None,
         edits: Sequence[Stance],
         doubted: Sequence[Stance],
+        firsts: Sequence[Stance],
         strangers: Sequence[Stance],
     ) -> Verdict | Case | None:
         """A person is asked once, of everything that is open: were it one question after the
         other, the answer to the first would be void as soon as the second is put."""
         if isinstance(verdict, Case):
-            others = [*doubted, *differing(self.contest, strangers, self.contest.values)]
-            return self.contest.widened(verdict, others) if others and self.agreed else verdict
+            others = differing(self.contest, strangers, self.contest.values) if self.agreed else []
+            return self.contest.widened(verdict, others, doubted) if others or doubted else verdict
         if not doubted:
             return verdict
-        claims = [self.contest.claim(s) for s in (*edits, *doubted)]
-        shown = self.contest.shown(claims, self.contest.values if self.agreed else None)
+        voices = edits if self.agreed else [s for s in firsts if not empty(s.values)]
+        claims = [self.contest.claim(s) for s in voices]
+        shown = self.contest.shown(claims, self.contest.values if self.agreed else None, doubted)
         return make_case(CaseKind.DRIFT, self.group, shown, "no authority over it")
 
     def _unite(self, edits: Sequence[Stance], firsts: Sequence[Stance]) -> Verdict | None:
@@ -249,7 +264,7 @@ class _GroupMerge:
         edits: Sequence[Stance],
         drifts: Sequence[Stance],
         firsts: Sequence[Stance],
-        overwrites: tuple[str, ...],
+        strays: Sequence[Stance],
     ) -> Merged:
         """No case: move the base of everyone who changed or was seen first (law 5)."""
         after = self.contest.seal(verdict)
@@ -257,10 +272,12 @@ class _GroupMerge:
         notes: list[Note] = []
         reason = verdict.reason if verdict is not None else ""
         united = reason == "merge"  # every source's voice is in it, so that none lost
-        for stance in (*edits, *firsts):
-            names = stance.changed if stance in edits else stance.firsts
+        apart = differing(self.contest, strays, {n: a.value for n, a in after.items()})
+        filled = [s for s in strays if s not in apart]
+        for stance in (*edits, *firsts, *filled):
+            names = stance.changed or stance.firsts
             lost = self._take_base(stance, names, after, bases.setdefault(stance.member, {}))
-            if stance in firsts:
+            if not stance.changed:  # a blank at first sight is no loss
                 lost = [name for name in lost if not blank(stance.values[name])]
             if lost and not (united and stance.member in self.contest.sources):
                 values = {name: stance.values[name] for name in lost}
@@ -271,14 +288,13 @@ class _GroupMerge:
             member = self.contest.origin().member or ""
             values = dict(self.contest.values)
             notes.append(Note(NoteKind.LOST, member, self.group, values, reason))
-        for stance in drifts:
+        for stance in (*drifts, *apart):
             self._drift(stance, after, bases.setdefault(stance.member, {}), notes)
         cause = verdict.origin.member or "" if verdict is not None else ""
         used = verdict.used if verdict is not None else ()
         edited = tuple(s.member for s in edits)
         return Merged(
-            self.group, after, bases, None, False, edited, overwrites, reason, cause,
-            tuple(notes), used,
+            self.group, after, bases, None, False, edited, reason, cause, tuple(notes), used,
         )  # fmt: skip
 
     def _take_base(
@@ -312,16 +328,19 @@ class _GroupMerge:
         moves: dict[str, Base],
         notes: list[Note],
     ) -> None:
-        """A change without authority: marked pending, so that it is written back, or kept."""
-        fields = [n for n in stance.changed if n in after]
+        """A value without authority: marked pending, so that the agreed one is written there, or
+        kept. One seen for the first time is lost with that: nobody had it on record."""
+        fields = [n for n in stance.changed or stance.firsts if n in after]
         values = {
             n: stance.values[n]
             for n in fields
             if not self.contest.equal(n, stance.values[n], after[n].value)
         }
+        policy = self.rules.drift_of(stance.member, self.group[0])
         for name in fields:
-            keep = name not in values or self.rules.drift is Drift.KEEP
+            keep = name not in values or policy is Drift.KEEP
             moves[name] = Base(stance.values[name], after[name].seq if keep else 0)
         if values:
-            text = str(self.rules.drift)
-            notes.append(Note(NoteKind.DRIFT, stance.member, tuple(values), values, text))
+            lost = not stance.changed and policy is not Drift.KEEP
+            kind, text = (NoteKind.LOST, f"drift: {policy}") if lost else (NoteKind.DRIFT, policy)
+            notes.append(Note(kind, stance.member, tuple(values), values, str(text)))

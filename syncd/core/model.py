@@ -228,7 +228,7 @@ class Operation:
     cause: str = ""
     reasons: Mapping[str, str] = field(default_factory=dict)
     blanks: tuple[str, ...] = ()  # fields whose non-blank value this blanks
-    first_sight: tuple[str, ...] = ()  # fields decided by `first`
+    first_sight: tuple[str, ...] = ()  # fields first seen at this member
     rebase: bool = False  # carries a changed mapping, not an edit
 
 
@@ -248,13 +248,15 @@ class CaseKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One choice of a case. source: a member, or "agreed". values by field; None = deleted."""
+    """One choice of a case. source: a member, or "agreed". values by field; None = deleted.
+    heard False: of a member without authority over the fields; shown, but not to be taken."""
 
     source: str
     values: Fields | None
     key: str | None = None
     seq: int = 0
     at: str | None = None
+    heard: bool = True
 
 
 @dataclass(frozen=True, slots=True)

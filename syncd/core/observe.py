@@ -17,6 +17,7 @@ class Side:
     fields   forms as read; empty where missing or unread
     edited   time of the last edit that was not ours; None = unknown
     newer    the record's version is not the one its bases were confirmed at
+    remapped fields to which another mapping than that of the bases gives another value, or may
     """
 
     member: str
@@ -27,6 +28,7 @@ class Side:
     newer: bool
     row_hash: int | None
     reason: str = ""
+    remapped: frozenset[str] = frozenset()
 
     @property
     def read(self) -> bool:
@@ -103,12 +105,13 @@ def _later(record: Record | None, link: Link) -> bool:
 
 def _rebased(side: Side, former: Fields | None) -> Side:
     """Bases made under another mapping: recomputed where the row still equals them under that
-    mapping (law 9); elsewhere they stay, and the difference is a change like any other."""
-    if former is None:
-        return side
+    mapping (law 9); elsewhere they stay, and the difference is a change like any other, though
+    one that the mapping may have made."""
+    before: Fields = {} if former is None else former
     bases: dict[str, Base] = dict(side.link.bases)
     for name, base in side.link.bases.items():
         untouched = base.sent is UNSET and not base.unproven
-        if untouched and name in side.fields and former.get(name, UNSET) == base.value:
+        if untouched and name in side.fields and before.get(name, UNSET) == base.value:
             bases[name] = replace(base, value=side.fields[name])
-    return replace(side, link=replace(side.link, bases=bases))
+    remapped = frozenset(n for n, value in side.fields.items() if before.get(n, UNSET) != value)
+    return replace(side, link=replace(side.link, bases=bases), remapped=remapped)

@@ -86,7 +86,7 @@ def _sort(
     heard = [
         m.name
         for m in rules.members.values()
-        if m.mode.is_source and (named is None or m.name in named)
+        if m.mode.is_source and not m.undelete and (named is None or m.name in named)
     ]
     deleters = tuple(m for m in missing if m in heard)
     drifted = tuple(m for m in missing if m not in heard)
@@ -172,11 +172,12 @@ def _drifted(
 ) -> Presence:
     """A deletion where the member has no say in it."""
     gone = (*drifted, *released)
-    notes = tuple(Note(NoteKind.DRIFT, m, text=f"deletion: {rules.drift}") for m in drifted)
-    if not drifted or rules.drift is Drift.KEEP:
-        return Presence(Fate.LIVES, gone=gone, notes=notes)
-    if rules.drift is Drift.REVERT:
-        return Presence(Fate.LIVES, gone=gone, revive=drifted, notes=notes, reason="drift: revert")
+    policy = {m: Drift.REVERT if rules.members[m].undelete else rules.drift for m in drifted}
+    notes = tuple(Note(NoteKind.DRIFT, m, text=f"deletion: {policy[m]}") for m in drifted)
+    if Drift.REVIEW not in policy.values():
+        revive = tuple(m for m in drifted if policy[m] is Drift.REVERT)
+        reason = "drift: revert" if revive else ""
+        return Presence(Fate.LIVES, gone=gone, revive=revive, notes=notes, reason=reason)
     case = _case(sides, drifted, ())
     said = _said(case, decisions)
     if said is None:

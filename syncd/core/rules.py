@@ -92,6 +92,9 @@ class MemberRules:
     fingerprint  of mapping, types and folds, per member; bases remember it
     read_lag  seconds (law 5)
     archives  the member has a soft-delete column, so ARCHIVE can be written
+    undo      fields whose change here a person ordered to be taken back: no say in them, and
+              drift that is reverted whatever the policy
+    undelete  the same of a deletion here
     """
 
     name: str
@@ -103,6 +106,8 @@ class MemberRules:
     read_lag: float = 0.0
     archives: bool = False
     creates: bool = True
+    undo: frozenset[str] = frozenset()
+    undelete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +148,15 @@ class FlowRules:
         return tuple(
             m.name
             for m in self.members.values()
-            if m.mode.is_source and name in m.reads and rules.owner in (None, m.name)
+            if m.mode.is_source
+            and name in m.reads
+            and rules.owner in (None, m.name)
+            and name not in m.undo
         )
+
+    def drift_of(self, member: str, name: str) -> Drift:
+        """What becomes of a change of this field by a member without authority over it."""
+        return Drift.REVERT if name in self.members[member].undo else self.drift
 
     def targets(self, name: str) -> tuple[str, ...]:
         return tuple(m.name for m in self.members.values() if m.mode.is_target and name in m.writes)

@@ -37,7 +37,7 @@ class Sending:
         first: Sequence[str],
         merges: Sequence[Merged],
     ) -> None:
-        """owed: fields the member is pending in; first: those of them decided by `first`."""
+        """owed: fields the member is pending in; first: those of them first seen there."""
         values = {name: agreed[name].value for name in owed}
         complaints = self.rules.members[side.member].validate({**side.fields, **values})
         bad = {name: why for name, why in complaints.items() if name in values}
@@ -59,6 +59,7 @@ class Sending:
                 _reasons(owed, agreed),
                 tuple(blanks),
                 tuple(first),
+                any(merged.remapped and set(merged.group) & set(owed) for merged in merges),
             )
         )
 

@@ -3,7 +3,9 @@ first effect; outcomes and everything they move go into one transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -18,13 +20,14 @@ from syncd.core.packing import unpack
 from syncd.core.rules import FlowRules
 from syncd.core.settle import Settled, settled
 from syncd.engine.context import RunContext
+from syncd.engine.displace import displace
 from syncd.engine.failpoint import failpoint
 from syncd.engine.planning import operation_digest
 from syncd.errors import AccessDenied, LeaseLost, SchemaChanged, SyncdError, Unreachable
 from syncd.store import events, journal, lease, quarantine, shadow
 from syncd.store.events import Event
 from syncd.store.journal import JournalEntry, OpState, Settlement
-from syncd.store.quarantine import Refused
+from syncd.store.quarantine import Quarantined, Refused
 
 _ORDER = (OpKind.DELETE, OpKind.ARCHIVE, OpKind.UPDATE, OpKind.CREATE)
 _ROUNDS = 5  # a child refused for want of its parent is tried again while others succeed
@@ -41,48 +44,42 @@ STATES = {
 
 @dataclass(slots=True)
 class Applied:
-    """blocked  entries refused by a reference, to be tried again in this run
-    stale    entities to be read and planned again
+    """blocked  entries refused by a reference, to be tried again in this run, ascending
+    stale    entities to be read and planned again, of the batch under way
     """
 
-    blocked: list[int] = field(default_factory=list)
+    blocked: array[int] = field(default_factory=lambda: array("q"))
     stale: set[int] = field(default_factory=set)
 
 
-def apply_all(context: RunContext) -> set[int]:
-    """Send everything planned; members beside each other. Answers the entities whose records
-    moved under the plan. Raises LeaseLost, Interrupted, StoreError; a system's failure is in the
-    report."""
-    stale: set[int] = set()
+def apply_all(context: RunContext) -> int:
+    """Send everything planned; members beside each other. Answers how many entities have records
+    that moved under the plan; they are on the stage. Raises LeaseLost, Interrupted, StoreError; a
+    system's failure is in the report."""
     members = [name for name in context.rules.members if name in context.readers]
-
-    works: list[Callable[[], set[int]]] = [partial(_apply_member, context, m) for m in members]
-    for found in context.seams.tasks.gather(works, "apply"):
-        stale |= found
-    return stale
+    works: list[Callable[[], None]] = [partial(_apply_member, context, m) for m in members]
+    context.seams.tasks.gather(works, "apply")
+    return context.stage.count_stale()
 
 
-def _apply_member(context: RunContext, name: str) -> set[int]:
-    stale: set[int] = set()
+def _apply_member(context: RunContext, name: str) -> None:
     for kind in _ORDER:
-        waiting: list[int] | None = None
+        waiting: array[int] | None = None
         for _ in range(_ROUNDS):
             done = Applied()
             sent = 0
             for batch in _batches(context, name, kind, waiting):
                 sent += len(batch)
                 if not _send(context, name, batch, done):
-                    return stale | done.stale
-            stale |= done.stale
+                    return
             if not done.blocked or len(done.blocked) == sent:
                 break
             waiting = done.blocked
         context.report.members[name].blocked += len(done.blocked)
-    return stale
 
 
 def _batches(
-    context: RunContext, name: str, kind: OpKind, only: Sequence[int] | None
+    context: RunContext, name: str, kind: OpKind, only: array[int] | None
 ) -> Iterator[list[JournalEntry]]:
     size = context.readers[name].endpoint.capabilities.batch
     after = context.first_entry - 1
@@ -91,12 +88,17 @@ def _batches(
             batch = (
                 journal.next_planned(conn, context.flow, name, kind, after=after, limit=size)
                 if only is None
-                else journal.by_ids(conn, context.flow, [i for i in only if i > after][:size])
+                else journal.by_ids(conn, context.flow, _following(only, after, size))
             )
         if not batch:
             return
         yield batch
         after = batch[-1].id
+
+
+def _following(ids: array[int], after: int, size: int) -> Sequence[int]:
+    start = bisect_right(ids, after)
+    return ids[start : start + size]
 
 
 def _send(context: RunContext, name: str, batch: Sequence[JournalEntry], done: Applied) -> bool:
@@ -141,6 +143,8 @@ def _send(context: RunContext, name: str, batch: Sequence[JournalEntry], done: A
         _down(context, name, error)
     failpoint("applied")
     settle_outcomes(context, name, batch, [*outcomes, *refused], done)
+    context.stage.add_stale(done.stale)
+    done.stale.clear()
     failpoint("settled")
     return not context.report.members[name].error
 
@@ -185,7 +189,7 @@ class _Check:
 
     def __call__(self, write: Write, row: Row | None) -> str | None:
         operation = self._entries[write.op_id].operation
-        if row is None:
+        if row is None or row.deleted:
             return None if operation.kind is OpKind.DELETE else "the record is not there any more"
         stands, complaints = self._mapping.to_form(row.values)
         for name, value in operation.expect.items():
@@ -212,6 +216,8 @@ def settle_outcomes(
         state = {entity.id: entity for entity in loaded}
         settlements: list[Settlement] = []
         audit: list[Event] = []
+        rejected = {e.entity for e in entries if _is_rejected(answers.get(e.op_id))}
+        before = quarantine.blocked(conn, flow, list(rejected)) if rejected else {}
         refusals: list[Refused] = []
         solved: list[tuple[int, str]] = []
         touched: set[int] = set()
@@ -231,13 +237,14 @@ def settle_outcomes(
             if outcome.status is Status.REJECTED and outcome.blocked:
                 done.blocked.append(entry.id)
             if outcome.status is Status.REJECTED:
-                refusals.append(_refusal(context, conn, entity, entry, outcome))
+                refusals.append(_refusal(context, before, entity, entry, outcome))
             elif outcome.status is Status.APPLIED:
                 solved.append((entry.entity, name))
             settlements.append(Settlement(entry.id, opstate, outcome.key, outcome.error))
             audit.append(_event(entry, outcome, after, run, at))
             if after is not None:
                 audit += _degraded(context, entry, after, at)
+        displace(conn, context, name, _made(entries, answers), at)
         _save(conn, context, name, [state[i] for i in touched], at)
         journal.settle(conn, settlements)
         quarantine.put(conn, flow, refusals, at=at)
@@ -249,6 +256,17 @@ def settle_outcomes(
         unresolved = {s.id for s in settlements if s.state is not OpState.APPLIED}
         busy = {e.entity for e in entries if e.id in unresolved}
         shadow.mark_work(conn, {i: v for i, v in ended.items() if i not in busy})
+
+
+def _made(entries: Sequence[JournalEntry], answers: Mapping[str, Outcome]) -> dict[str, int]:
+    """By native id, the entity of each record that these creates have made."""
+    made: dict[str, int] = {}
+    for entry in entries:
+        outcome = answers.get(entry.op_id)
+        applied = outcome is not None and outcome.status is Status.APPLIED
+        if entry.operation.kind is OpKind.CREATE and applied and outcome and outcome.key:
+            made[outcome.key] = entry.entity
+    return made
 
 
 def _after(context: RunContext, name: str, outcome: Outcome) -> Record | None:
@@ -315,9 +333,13 @@ def _count(
             member.unknown += 1
 
 
+def _is_rejected(outcome: Outcome | None) -> bool:
+    return outcome is not None and outcome.status is Status.REJECTED
+
+
 def _refusal(
     context: RunContext,
-    conn: Connection,
+    known: Mapping[tuple[int, str], Quarantined],
     entity: Entity,
     entry: JournalEntry,
     outcome: Outcome,
@@ -325,9 +347,7 @@ def _refusal(
     error = outcome.error
     if outcome.exists is not None:
         error += f" (there already: {keys.show(outcome.exists)})"
-    before = quarantine.blocked(conn, context.flow, [entity.id]).get(
-        (entity.id, entry.operation.member)
-    )
+    before = known.get((entity.id, entry.operation.member))
     attempts = before.attempts if before is not None else 0
     wait = 0.0 if outcome.blocked else min(_FIRST_RETRY * 2**attempts, _LAST_RETRY)
     due = (context.now + timedelta(seconds=wait)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -372,8 +392,8 @@ def _degraded(context: RunContext, entry: JournalEntry, after: Record, at: str) 
 
 
 def _down(context: RunContext, name: str, error: SyncdError) -> None:
-    member = context.report.members[name]
-    member.error, member.code, member.hint = error.message, error.code, error.hint
+    context.report.members[name].fail("write", error)
+    context.say("error", f"writing {name} failed: {error}")
 
 
 def _text(context: RunContext) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from sqlalchemy import Connection
 
 from syncd.core import hashing
-from syncd.core.model import Case
 from syncd.engine import planning, recording
 from syncd.engine.context import RunContext
 from syncd.engine.holding import Tripped
@@ -56,11 +56,12 @@ def remember_reading(context: RunContext) -> None:
             )
         if full and whole and not left:
             shadow.set_flow_fingerprint(conn, context.flow, context.open.compiled.fingerprint)
-        conflicts.use(conn, context.used, run=context.number)
-        cases: list[Case] = [case for _, case in context.identity_cases]
-        conflicts.sync_cases(
-            conn, context.flow, {conflicts.NO_ENTITY: cases}, run=context.number, at=context.at
-        )
+        for used in context.stage.used():
+            conflicts.use(conn, used, run=context.number)
+        for cases in context.stage.cases():
+            conflicts.sync_cases(
+                conn, context.flow, {conflicts.NO_ENTITY: cases}, run=context.number, at=context.at
+            )
         if full and whole:
             conflicts.close_unseen(conn, context.flow, run=context.number)
         _set_aside(context, conn)
@@ -69,7 +70,6 @@ def remember_reading(context: RunContext) -> None:
 def _set_aside(context: RunContext, conn: Connection) -> None:
     """Records with a value that cannot be represented: in quarantine, the rest goes on (I12).
     Those of no entity come out of it once they are read; the others when they are planned."""
-    unread: dict[str, set[str]] = {n: set() for n, p in context.pulled.items() if p.complete}
     for block in context.stage.set_aside():
         refused = []
         for seen in block:
@@ -78,11 +78,11 @@ def _set_aside(context: RunContext, conn: Connection) -> None:
                 quarantine.Refused(seen.entity, seen.member, digest, seen.reason, seen.key)
             )
             context.report.members[seen.member].rejected += 1
-            if not seen.entity and seen.member in unread:
-                unread[seen.member].add(seen.key)
         quarantine.put(conn, context.flow, refused, at=context.at)
-    for name, keys in unread.items():
-        quarantine.solve_unlinked(conn, context.flow, name, keys)
+    for name, pulled in context.pulled.items():
+        if pulled.complete:
+            still = partial(context.stage.unreadable_among, name)
+            quarantine.solve_unlinked(conn, context.flow, name, still)
 
 
 def judge(context: RunContext) -> None:
@@ -91,9 +91,9 @@ def judge(context: RunContext) -> None:
     if report.state is RunState.PLANNED:
         return
     with context.store.read() as conn:
-        report.conflicts = len(conflicts.open_cases(conn, context.flow))
+        report.conflicts = conflicts.count_open(conn, context.flow)
         report.holds = len(holds.holds(conn, context.flow))
-        report.quarantined = len(quarantine.quarantined(conn, context.flow))
+        report.quarantined = quarantine.count(conn, context.flow)
         report.unknown = journal.unsettled_count(conn, context.flow)
         report.pending = sum(len(ids) for ids in shadow.open_work(conn, context.flow))
     if any(m.error for m in report.members.values()):
@@ -133,7 +133,7 @@ def finish(context: RunContext, error: SyncdError | None) -> None:
             state,
             at=context.seams.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             counts=counts,
-            exit=report.exit_code,
+            exit=report.exit_code if error is None else error.exit_code,
             error=error.message if error is not None else _troubles(report),
         )
 

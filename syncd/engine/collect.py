@@ -3,20 +3,22 @@ read, the candidates for what was found new."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 
 from syncd.core import hashing, keys
 from syncd.core.link import match_keys
 from syncd.core.model import Record
+from syncd.core.rules import FlowRules
 from syncd.engine.context import RunContext
 from syncd.engine.pull import Pulled, Reader, pull_all, pull_since, search
 from syncd.engine.result import RunMode
 from syncd.errors import Interrupted, SyncdError
 from syncd.store import holds, shadow
 from syncd.store.holds import ItemState
-from syncd.store.stage import Seen
+from syncd.store.stage import Seen, Stage
 
 _SEARCHES = 5  # times that what a search found is looked for in turn, with several match rules
 
@@ -109,55 +111,58 @@ def _pull_one(context: RunContext, reader: Reader) -> Pulled:
 def _search(context: RunContext) -> None:
     if all(p.complete or not p.read for p in context.pulled.values()):
         return
-    wanted: set[int] = set()
+    any_key = False
     for _ in range(_SEARCHES):
-        found = _keys_sought(context)
-        if found is None or (wanted and found <= wanted):
+        found = _seek(context)
+        if found is None or (any_key and not found):
             break
-        wanted |= found
-        _search_once(context, frozenset(wanted))
-        if len(context.rules.match) < 2 or not wanted:
+        any_key = any_key or found > 0
+        _search_once(context, any_key)
+        if len(context.rules.match) < 2 or not any_key:
             return  # what was found has the very key it was sought by
     else:
         for name, pulled in list(context.pulled.items()):  # a chain that long: the next full run
             context.pulled[name] = replace(pulled, searched=False)
 
 
-def _keys_sought(context: RunContext) -> set[int] | None:
-    """Hashes of the match keys of every record found new, and, with several match rules, of those
-    they led to, which may be the bridge to yet another. None = there is no new record."""
+def _seek(context: RunContext) -> int | None:
+    """Look for the match keys of every record found new, and, with several match rules, of those
+    they led to, which may be the bridge to yet another. Answers how many of these keys were not
+    looked for before; None = there is no new record."""
     rules, stage = context.rules, context.stage
-    sought: set[int] = set()
-
-    def look(blocks: Iterator[list[Seen]]) -> bool:
-        some = False
-        for block in blocks:
-            some = True
-            for seen in block:
-                if seen.record is not None:
-                    keys = match_keys(rules, seen.record.fields)
-                    sought.update(hashing.key_hash(*key) for key in keys)
-        return some
-
-    if not look(stage.free()):
+    new = 0
+    some = False
+    for block in stage.free():
+        new += _seek_keys_of(rules, stage, block)
+        some = True
+    if not some:
         return None
     if len(rules.match) > 1:
-        look(stage.unreadable())
-        look(stage.linked())
-    return sought
+        for block in chain(stage.unreadable(), stage.linked()):
+            new += _seek_keys_of(rules, stage, block)
+    return new
 
 
-def _search_once(context: RunContext, wanted: frozenset[int]) -> None:
-    rules = context.rules
+def _seek_keys_of(rules: FlowRules, stage: Stage, block: Sequence[Seen]) -> int:
+    return stage.seek(
+        hashing.key_hash(*key)
+        for seen in block
+        if seen.record is not None
+        for key in match_keys(rules, seen.record.fields)
+    )
+
+
+def _search_once(context: RunContext, any_key: bool) -> None:
+    rules, stage = context.rules, context.stage
 
     def candidate(record: Record) -> bool:
-        return any(hashing.key_hash(*key) in wanted for key in match_keys(rules, record.fields))
+        return any(stage.sought(hashing.key_hash(*key)) for key in match_keys(rules, record.fields))
 
     for name, pulled in list(context.pulled.items()):
         if pulled.complete or not pulled.read:
             continue
         try:
-            if wanted:
+            if any_key:
                 search(context.readers[name], candidate, partial(_watch, context, name))
             context.pulled[name] = replace(pulled, searched=True)
         except SyncdError as error:
@@ -166,20 +171,15 @@ def _search_once(context: RunContext, wanted: frozenset[int]) -> None:
 
 
 def _note_failure(context: RunContext, name: str, error: SyncdError) -> None:
-    member = context.report.members[name]
-    member.error, member.code, member.hint = error.message, error.code, error.hint
+    context.report.members[name].fail("read", error)
     context.say("error", f"{name} was not read: {error}")
 
 
 def _accepted_empty(context: RunContext) -> frozenset[str]:
     """Members of which a person said that they are empty indeed."""
     with context.store.read() as conn:
-        items = holds.waiting(conn, context.flow, [0]).get(0, [])
-    return frozenset(
-        item.member
-        for item in items
-        if item.op_digest == empty_digest(item.member) and item.state is ItemState.APPROVED
-    )
+        items = holds.waiting_of_kind(conn, context.flow, "empty")
+    return frozenset(item.member for item in items if item.state is ItemState.APPROVED)
 
 
 def empty_digest(member: str) -> str:

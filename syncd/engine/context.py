@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from syncd.engine.result import RunOptions, RunReport
 from syncd.seams import Seams
 from syncd.store import conflicts
 from syncd.store.database import Store
-from syncd.store.identity import never_pairs
+from syncd.store.identity import never_blocks
 from syncd.store.lease import Fence
 from syncd.store.stage import Stage
 
@@ -29,10 +29,9 @@ class RunContext:
     store   the shadow state; of a dry run on an unknown flow, an empty one that is thrown away
     fence   None in a dry run, which writes nothing
     number  of the run in the store; 0 in a dry run
-    identity_cases, used  cases of who is who, each with an entity in it (0 = none), and the
-            decisions on such cases that this run acts on
     beat    to be called often: keeps the lease, and raises Interrupted when asked to stop
     first_entry  the journal's number of this run's first operation; 0 = none yet
+    any_never  whether people said of any two records that they are not the same
     bare    members without a live link when this run planned: creates there do not count (law 16)
     """
 
@@ -51,11 +50,8 @@ class RunContext:
     beat: Callable[[], None]
     first_entry: int = 0
     pulled: dict[str, Pulled] = field(default_factory=dict)
-    identity_cases: list[tuple[int, Case]] = field(default_factory=list)
-    used: list[int] = field(default_factory=list)
     bare: frozenset[str] | None = None
-    _said: list[Decision] | None = None
-    _never: frozenset[Pair] | None = None
+    any_never: bool = False
 
     @property
     def rules(self) -> FlowRules:
@@ -65,18 +61,25 @@ class RunContext:
     def at(self) -> str:
         return self.now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
-    def said(self, conn: Connection) -> list[Decision]:
-        """What people decided of cases of no entity, oldest first."""
-        if self._said is None:
-            pending = conflicts.pending_decisions(conn, self.flow, [conflicts.NO_ENTITY])
-            self._said = list(pending.get(conflicts.NO_ENTITY, ()))
-        return self._said
+    def said(self, conn: Connection, case: Case) -> Decision | None:
+        """What a person decided of a case of no entity, last of all."""
+        if "said" not in self.stage.loaded:
+            self.stage.loaded.add("said")
+            for block in conflicts.pending_of_none(conn, self.flow):
+                self.stage.add_said((d.digest, d.id, d) for d in block)
+        found: Decision | None = self.stage.said(case.digest)
+        return found
 
-    def never(self, conn: Connection) -> frozenset[Pair]:
-        """Pairs of records a person said are not the same."""
-        if self._never is None:
-            self._never = never_pairs(conn, self.flow)
-        return self._never
+    def never(self, conn: Connection, records: Iterable[tuple[str, str]]) -> frozenset[Pair]:
+        """Pairs with one of these records in it that a person said are not the same."""
+        if "never" not in self.stage.loaded:
+            self.stage.loaded.add("never")
+            self.any_never = False
+            for block in never_blocks(conn, self.flow):
+                self.any_never = True
+                pairs = [sorted(pair) for pair in block if len(pair) == 2]
+                self.stage.add_never((*one, *other) for one, other in pairs)
+        return frozenset(self.stage.never(records)) if self.any_never else frozenset()
 
     def say(self, level: str, text: str) -> None:
         self.report.messages.append((level, text))

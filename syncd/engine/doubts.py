@@ -22,11 +22,11 @@ class Doubts:
 
     def __init__(self, context: RunContext, conn: Connection) -> None:
         self._rules = context.rules
-        self._never = context.never(conn)
+        self._context, self._conn = context, conn
         self._unknown: dict[str, list[Entity]] = {}
-        open_creates = journal.unknown_creates(conn, context.flow)
+        open_creates = journal.unknown_creates(conn, context.flow, limit=_NAMED)
         for member, ids in open_creates.items():
-            loaded = shadow.load_entities(conn, context.flow, ids[:_NAMED])
+            loaded = shadow.load_entities(conn, context.flow, ids)
             self._unknown[member] = [e for e in loaded if member not in e.links]
 
     def of_new(self, records: Sequence[Seen]) -> Case | None:
@@ -61,12 +61,13 @@ class Doubts:
         record still stands somewhere under one of these keys."""
         keys = {key for record in found.records for key in match_keys(self._rules, record.fields)}
         mine = [(record.member, record.key) for record in found.records]
+        never = self._context.never(self._conn, mine)
         return [
             entity
             for entity in resting
             if (left := _standing(self._rules, entity))
             and keys & entity_keys(self._rules, entity)
-            and not is_never(mine, [(m, link.key) for m, link in left.items()], self._never)
+            and not is_never(mine, [(m, link.key) for m, link in left.items()], never)
         ]
 
     def of_resting(self, found: Found, resting: Sequence[Entity]) -> Case:

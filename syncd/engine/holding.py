@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import Connection
 
-from syncd.core import keys
 from syncd.core.guard import Measure, Trip, kinds
 from syncd.core.model import Operation
 from syncd.engine.collect import empty_digest
 from syncd.engine.context import RunContext
 from syncd.engine.planning import Draft
-from syncd.engine.result import RunMode
+from syncd.engine.result import Named, RunMode
 from syncd.store import holds
 from syncd.store.holds import HoldItem, ItemState
 
 Tripped = Mapping[Measure, Trip]
 
-_FLUSH = 20_000  # items kept before they go to the store: a mass change holds every record
-_NAMED = 10
+_FLUSH = 2000  # items kept before they go to the store: a mass change holds every record
 SETTLE_FIRST = "a person has to settle it first"
 _EMPTY = "it answered without a single record although records of it are linked"
 
@@ -33,10 +31,6 @@ class Holding:
         self._waiting: dict[tuple[str, str], list[HoldItem]] = {}
         self._size = 0
         self._counts: dict[tuple[str, str], int] = {}
-        self._unlinked: set[str] = set()  # digests of held creates for entities not stored yet
-        with context.store.read() as conn:
-            before = holds.waiting(conn, context.flow, [0]).get(0, [])
-        self.unlinked = frozenset(item.op_digest for item in before)  # of earlier runs
 
     def hold(self, draft: Draft) -> None:
         """The operations of one entity that a limit stops; the entity waits whole."""
@@ -55,9 +49,13 @@ class Holding:
             with self._context.store.write(self._context.fence) as conn:
                 self._flush(conn)
 
-    def finish(self, answered: set[str]) -> list[HoldItem]:
-        """`answered`: digests of the operations this run records. Answers held operations that a
-        person had approved and that are not planned any more."""
+    def run(self, drafts: Iterable[Draft]) -> None:
+        """What this run records; creates among it may have been held before."""
+        if self._context.stage.any_waiting:
+            self._context.stage.set_fates((d for draft in drafts for d in draft.digests), "run")
+
+    def finish(self, moved: Named) -> None:
+        """Adds to `moved` what a person had approved and is not planned any more."""
         context = self._context
         emptied = {name for name, pulled in context.pulled.items() if pulled.empty}
         with context.store.write(context.fence) as conn:
@@ -68,7 +66,7 @@ class Holding:
                     run=context.number, at=context.at, reason=_EMPTY, target=name,
                 )  # fmt: skip
             self._flush(conn)
-            moved = self._settle(conn, answered)
+            self._settle(conn, moved)
         for (kind, cause), n in self._counts.items():
             trip = next(t for m, t in self._tripped.items() if m[:2] == (kind, cause))
             what = f"{n} {kind} operation{'s' if n != 1 else ''}"
@@ -76,18 +74,18 @@ class Holding:
             context.say(
                 "warning", f"{what} caused by {cause or 'a rule'} {verb} held: {trip.reason}"
             )
-        return moved
 
     def _add(self, measure: tuple[str, str], item: HoldItem) -> None:
         self._waiting.setdefault(measure, []).append(item)
         self._size += 1
         self._counts[measure] = self._counts.get(measure, 0) + 1
         self._context.report.members[item.member].held += 1
-        if not item.entity:
-            self._unlinked.add(item.op_digest)
 
     def _flush(self, conn: Connection) -> None:
         context = self._context
+        if context.stage.any_waiting:
+            digests = (i.op_digest for items in self._waiting.values() for i in items)
+            context.stage.set_fates(digests, "held")
         for (kind, cause), items in self._waiting.items():
             reasons = [t for m, t in self._tripped.items() if m[:2] == (kind, cause)]
             holds.add(
@@ -108,25 +106,28 @@ class Holding:
         self._waiting.clear()
         self._size = 0
 
-    def _settle(self, conn: Connection, answered: set[str]) -> list[HoldItem]:
+    def _settle(self, conn: Connection, moved: Named) -> None:
         """Items of entities that are not stored yet: run, still held, or planned no more."""
         context = self._context
         whole = context.options.mode is RunMode.FULL and context.options.only is None
         whole = whole and all(pulled.complete for pulled in context.pulled.values())
-        through: list[HoldItem] = []
-        gone: list[HoldItem] = []
-        for item in holds.waiting(conn, context.flow, [0]).get(0, []):
-            if item.op_digest == empty_digest(item.member):
-                # stands while nothing is there: what follows from it may be held and asked about
-                if context.pulled[item.member].rows:
+        for block in context.stage.fates():
+            through: list[HoldItem] = []
+            gone: list[HoldItem] = []
+            for item, fate in block:
+                if item.op_digest == empty_digest(item.member):
+                    # stands while nothing is there: what follows may be held and asked about
+                    if context.pulled[item.member].rows:
+                        through.append(item)
+                elif fate == "run":
                     through.append(item)
-            elif item.op_digest in answered:
-                through.append(item)
-            elif whole and item.op_digest not in self._unlinked:
-                gone.append(item)
-        holds.settle(conn, through, ItemState.DONE, at=context.at)
-        holds.settle(conn, gone, ItemState.MOVED, at=context.at)
-        return [item for item in gone if item.state is ItemState.APPROVED]
+                elif whole and fate != "held":
+                    gone.append(item)
+            holds.settle(conn, through, ItemState.DONE, at=context.at)
+            holds.settle(conn, gone, ItemState.MOVED, at=context.at)
+            for item in gone:
+                if item.state is ItemState.APPROVED:
+                    moved.add(item.member, item.key)
 
 
 def _summary(operation: Operation) -> dict[str, object]:
@@ -139,14 +140,11 @@ def _summary(operation: Operation) -> dict[str, object]:
     }
 
 
-def list_moved(context: RunContext, moved: Sequence[HoldItem]) -> None:
+def list_moved(context: RunContext, moved: Named) -> None:
     """Approved is what was listed, as it stood then (law 16)."""
     if moved:
-        named = [f"{item.member} {keys.show(item.key)}" for item in moved[:_NAMED] if item.key]
-        more = len(moved) - len(named)
-        rest = [f"{more} more"] if more and named else []
         context.say(
             "warning",
-            f"{len(moved)} approved operations moved and were not run: "
-            + (", ".join(named + rest) or "creates"),
+            f"{moved.count} approved operations moved and were not run: "
+            + (str(moved) if moved.first else "creates"),
         )

@@ -36,7 +36,7 @@ class OpenFlow:
 
     endpoints  of the members that answer
     failed     why the others do not: they count as not read
-    former     by member, its mapping of the last run where that was another one
+    former     by member, the mappings it had before, where there were any
     """
 
     name: str
@@ -45,7 +45,23 @@ class OpenFlow:
     failed: Mapping[str, SyncdError]
     identities: Mapping[str, str]
     known: Mapping[str, MemberState]
-    former: Mapping[str, MemberMapping]
+    former: Mapping[str, Formers]
+
+
+class Formers:
+    """A member's earlier mappings by the fingerprint that links carry: a record that was not read
+    while a mapping was in force still has bases of the one before. Each is made when asked for."""
+
+    def __init__(self, remembered: Mapping[str, Any], member: str) -> None:
+        self._remembered, self._member = remembered, member
+        self._made: dict[str, MemberMapping] = {}
+
+    def __call__(self, fingerprint: str) -> MemberMapping | None:
+        if fingerprint not in self._remembered:
+            return None
+        if fingerprint not in self._made:
+            self._made[fingerprint] = recall(self._remembered[fingerprint], self._member)
+        return self._made[fingerprint]
 
 
 def open_flow(
@@ -83,9 +99,9 @@ def open_flow(
             failed[member] = fault
     compiled = _with_lags(compiled, endpoints)
     former = {
-        member: mapping
+        member: Formers(earlier, member)
         for member in compiled.members
-        if (mapping := _former(remembered, states, compiled, member)) is not None
+        if (earlier := _former(remembered, compiled, member))
     }
     return OpenFlow(name, compiled, endpoints, failed, identities, states, former)
 
@@ -152,14 +168,7 @@ def _remembered(
             flow = shadow.flow_id(conn, name, create=False)
         except KeyError:
             return {}, {}
-        states = shadow.members(conn, flow)
-        found = {
-            (state.name, state.fingerprint): shadow.fingerprint_mapping(
-                conn, flow, state.name, state.fingerprint
-            )
-            for state in states.values()
-        }
-    return {key: value for key, value in found.items() if value}, states
+        return shadow.fingerprint_mappings(conn, flow), shadow.members(conn, flow)
 
 
 def _last(
@@ -204,19 +213,13 @@ def _compile(
         return compiled
 
 
-def _former(
-    remembered: Remembered,
-    states: Mapping[str, MemberState],
-    compiled: CompiledFlow,
-    member: str,
-) -> MemberMapping | None:
-    state = states.get(member)
-    if state is None or not state.fingerprint:
-        return None
-    if state.fingerprint == compiled.rules.members[member].fingerprint:
-        return None
-    before = remembered.get((member, state.fingerprint))
-    return None if before is None else recall(before, member)
+def _former(remembered: Remembered, compiled: CompiledFlow, member: str) -> dict[str, Any]:
+    now = compiled.rules.members[member].fingerprint
+    return {
+        fingerprint: memory
+        for (name, fingerprint), memory in remembered.items()
+        if name == member and fingerprint != now
+    }
 
 
 def _moved(loaded: Loaded, flow: str, member: str) -> IdentityMismatch:

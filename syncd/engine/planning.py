@@ -24,7 +24,7 @@ from syncd.core.model import (
     ReadStatus,
 )
 from syncd.core.plan import plan_entity
-from syncd.core.rules import Drift, Mode
+from syncd.engine import undo
 from syncd.engine.context import RunContext
 from syncd.engine.reading import ByKey, Fetched, by_key, fetch, reads
 from syncd.engine.result import PlannedOperation
@@ -34,7 +34,6 @@ from syncd.store.holds import HoldItem, ItemState
 from syncd.store.quarantine import Quarantined, QuarantineState
 
 CHUNK = 500
-ByDigest = Mapping[str, Sequence[HoldItem]]  # held creates of entities not stored yet
 PLANNED_TICK = 1 << 60  # stands for the tick of the transaction that will record the plan
 
 
@@ -80,17 +79,16 @@ class PlanTotals:
 def plan_all(context: RunContext, conn: Connection) -> PlanTotals:
     """Everything staged, in blocks."""
     totals = PlanTotals({}, {})
-    free_items: dict[str, list[HoldItem]] = {}
-    for item in holds.waiting(conn, context.flow, [0]).get(0, []):
-        free_items.setdefault(item.op_digest, []).append(item)
+    for items in holds.waiting_of_none(conn, context.flow):
+        context.stage.add_waiting((item.op_digest, item) for item in items)
     for block in context.stage.units():
         for start in range(0, len(block), CHUNK):
-            _plan_block(context, conn, block[start : start + CHUNK], free_items, totals)
+            _plan_block(context, conn, block[start : start + CHUNK], totals)
     for ids in context.stage.todo():
         for start in range(0, len(ids), CHUNK):
             loaded = shadow.load_entities(conn, context.flow, ids[start : start + CHUNK])
             units = [Unit(entity, ()) for entity in loaded]
-            _plan_block(context, conn, units, free_items, totals)
+            _plan_block(context, conn, units, totals)
     return totals
 
 
@@ -113,7 +111,6 @@ def _plan_block(
     context: RunContext,
     conn: Connection,
     units: Sequence[Unit],
-    free_items: ByDigest,
     totals: PlanTotals,
 ) -> None:
     context.beat()
@@ -124,7 +121,7 @@ def _plan_block(
             *context.stage.seen_of(ids),
         ]
     )
-    state = _State.load(context, conn, ids, free_items)
+    state = _State.load(context, conn, ids)
     fetched = fetch(context, [u.entity for u in units], rows)
     drafts = []
     for unit in units:
@@ -153,7 +150,6 @@ class _State:
     refused: Mapping[tuple[int, str], Quarantined]
     blocked: set[int]
     open: set[int]
-    new: ByDigest
 
     @classmethod
     def load(
@@ -161,10 +157,9 @@ class _State:
         context: RunContext,
         conn: Connection,
         ids: Sequence[int],
-        new: ByDigest,
     ) -> _State:
         if not ids:
-            return cls({}, {}, {}, {}, set(), set(), new)
+            return cls({}, {}, {}, {}, set(), set())
         return cls(
             conflicts.cases_of(conn, context.flow, ids),
             conflicts.pending_decisions(conn, context.flow, ids),
@@ -172,7 +167,6 @@ class _State:
             quarantine.blocked(conn, context.flow, ids),
             context.stage.blocked(ids),
             shadow.with_work(conn, ids),
-            new,
         )
 
 
@@ -184,25 +178,16 @@ def _plan_one(
     state: _State,
     linked: bool,
 ) -> Draft | None:
-    items = list(state.held.get(entity.id, ())) if entity.id else []
-    rules = context.rules
-    reverted = {i.member for i in items if i.state is ItemState.REVERTED} if entity.id else set()
-    if reverted:
-        # a discarded change is drift to be taken back: its member has no say this once
-        causes = {str(i.summary.get("cause", "")) for i in items if i.member in reverted}
-        members = {
-            name: replace(m, mode=Mode.TARGET) if name in causes and m.mode.is_target else m
-            for name, m in rules.members.items()
-        }
-        rules = replace(rules, members=members, drift=Drift.REVERT)
+    items = undo.answered(context.rules, state.held.get(entity.id, ())) if entity.id else []
+    rules = undo.without(context.rules, items)
     known = reads(context, entity, rows, fetched, entity.id in state.blocked)
     decisions = state.decisions.get(entity.id, ()) if entity.id else ()
     plan = plan_entity(rules, entity, known, decisions, context.now, context.number, PLANNED_TICK)
     solved = _solved(entity, plan, state)
     plan = _tidy(context, entity, plan, state)
-    if state.new and not entity.id:
+    if context.stage.any_waiting and not entity.id:
         digests = [operation_digest(plan.entity, operation) for operation in plan.operations]
-        items = [item for digest in digests for item in state.new.get(digest, ())]
+        items = [item for digest in digests for item in context.stage.waiting(digest)]
     plan, settled, approved = _answer_holds(plan, items, _unread(entity, known))
     was_open = entity.id in state.open
     quiet = not (plan.operations or plan.cases or plan.notes or plan.used or plan.voided)
@@ -213,8 +198,9 @@ def _plan_one(
     if linked:
         plan = replace(plan, changed=True)
     named = tuple(operation_digest(plan.entity, op) for op in plan.operations)
-    if reverted:  # a person ordered exactly this
-        approved = approved | frozenset(named)
+    if rules is not context.rules:  # a person ordered exactly this
+        ops = zip(plan.operations, named, strict=True)
+        approved |= {digest for op, digest in ops if undo.takes_back(rules, op)}
     keys: tuple[tuple[int, int], ...] = ()
     if plan.changed:
         keys = key_hashes(rules, plan.entity)

@@ -6,7 +6,8 @@ or is gone goes to the stage; what cannot be represented is set aside with its r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -19,7 +20,8 @@ from syncd.core.rules import MemberRules
 from syncd.core.times import instant
 from syncd.errors import SyncdError
 from syncd.store.database import Store
-from syncd.store.links import entities_of, links_in_order
+from syncd.store.flows import fingerprints_of
+from syncd.store.links import entities_of, links_in_order, live_links
 from syncd.store.stage import Stage
 
 Found = tuple[str, str, int, str, Record | None, str]  # as Stage.add_seen takes it
@@ -54,26 +56,35 @@ class Pulled:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Everything needed to read one member."""
+    """Everything needed to read one member. former: its earlier mappings by fingerprint; None =
+    there are none."""
 
     flow: int
     rules: MemberRules
     compiled: CompiledMember
     endpoint: Endpoint
-    former: MemberMapping | None
+    former: Callable[[str], MemberMapping | None] | None
     store: Store
     stage: Stage
 
-    def record(self, row: Row, row_hash: int | None) -> tuple[Record, str]:
-        """The canonical record of a row, and a complaint where a value cannot be one."""
+    def record(self, row: Row, row_hash: int | None, fingerprint: str = "") -> tuple[Record, str]:
+        """The canonical record of a row, and a complaint where a value cannot be one.
+        fingerprint: of the mapping its link's bases were made with."""
         fields, complaints = self.compiled.mapping.to_form(row.values)
-        former = None
-        if self.former is not None:
-            former, _ = self.former.to_form(row.values)
+        mapping = self.former(fingerprint) if self.former is not None else None
+        former = None if mapping is None else mapping.to_form(row.values)[0]
         record = Record(
             row.key, fields, row.version, instant(row.modified), row.created, row_hash, former
         )
         return record, "; ".join(f"{name}: {why}" for name, why in sorted(complaints.items()))
+
+    def fingerprints(self, keys: Sequence[str]) -> Mapping[str, str]:
+        """Of the mappings that these linked records' bases were made with, where they may be
+        others than now's."""
+        if self.former is None or not keys:
+            return {}
+        with self.store.read() as conn:
+            return fingerprints_of(conn, self.flow, self.rules.name, keys)
 
     def seed(self, snapshot: Snapshot) -> int:
         return hashing.seed(self.rules.fingerprint, snapshot.reader)
@@ -98,20 +109,17 @@ def pull_all(reader: Reader, watch: Callable[[int], None], may_be_empty: bool = 
                 rows += len(block.keys)
                 hashes = hashing.row_hashes(block.raws, seed)
                 if not links.same(block.keys, hashes):
+                    missing += _gone(reader, links.until(block.keys))
                     found = _compare(
-                        reader, snapshot, links, doubles, block.keys, block.raws, hashes
+                        reader, snapshot, links.known, doubles, block.keys, block.raws, hashes
                     )
-                    changed += sum(1 for f in found if f[3] != "missing")
-                    missing += sum(1 for f in found if f[3] == "missing")
+                    deleted = sum(1 for f in found if f[3] == "missing")
+                    missing, changed = missing + deleted, changed + len(found) - deleted
                     reader.stage.add_seen(found)
                 watch(rows)
-            gone = links.rest()
-            empty = rows == 0 and bool(gone) and not may_be_empty
+            empty = rows == 0 and not may_be_empty and _lives(reader)
             if not empty:
-                missing += len(gone)
-                reader.stage.add_seen(
-                    (member, key, entity, "missing", None, "") for key, entity in gone
-                )
+                missing += _gone(reader, links.rest())
             return Pulled(
                 member,
                 snapshot.complete,
@@ -141,12 +149,14 @@ def pull_since(
             for block in snapshot.blocks():
                 rows += len(block.keys)
                 known = entities_of(conn, reader.flow, member, block.keys)
+                prints = reader.fingerprints(list(known))
                 hashes = hashing.row_hashes(block.raws, seed)
-                found = [
-                    one
-                    for key, raw, row_hash in zip(block.keys, block.raws, hashes, strict=True)
-                    if (one := _seen(reader, snapshot.decode(raw), row_hash, known.get(key, 0)))
-                ]
+                found = []
+                for key, raw, row_hash in zip(block.keys, block.raws, hashes, strict=True):
+                    row, entity = snapshot.decode(raw), known.get(key, 0)
+                    one = _seen(reader, row, row_hash, entity, prints.get(key, ""))
+                    if one is not None:
+                        found.append(one)
                 changed += len(found)
                 reader.stage.add_seen(found)
                 watch(rows)
@@ -156,18 +166,10 @@ def pull_since(
             alive = 0
             for block in listing.blocks():
                 alive += len(block.keys)
-                gone = links.skip(block.keys)
-                missing += len(gone)
-                reader.stage.add_seen(
-                    (member, key, entity, "missing", None, "") for key, entity in gone
-                )
-            gone = links.rest()
-            empty = alive == 0 and bool(gone) and not may_be_empty
+                missing += _gone(reader, links.until(block.keys))
+            empty = alive == 0 and not may_be_empty and _lives(reader)
             if not empty:
-                missing += len(gone)
-                reader.stage.add_seen(
-                    (member, key, entity, "missing", None, "") for key, entity in gone
-                )
+                missing += _gone(reader, links.rest())
         return Pulled(
             member,
             tick=tick,
@@ -193,10 +195,12 @@ def search(reader: Reader, wanted: Callable[[Record], bool], watch: Callable[[in
         for block in snapshot.blocks():
             rows += len(block.keys)
             known = entities_of(conn, reader.flow, member, block.keys)
+            prints = reader.fingerprints(list(known))
             found: list[Found] = []
             for key, raw in zip(block.keys, block.raws, strict=True):
                 row_hash = hashing.row_hash(raw, seed)
-                one = _seen(reader, snapshot.decode(raw), row_hash, known.get(key, 0))
+                row, entity = snapshot.decode(raw), known.get(key, 0)
+                one = _seen(reader, row, row_hash, entity, prints.get(key, ""))
                 if one is not None and one[4] is not None and wanted(one[4]):
                     found.append(one)
             reader.stage.add_new(found)
@@ -205,9 +209,13 @@ def search(reader: Reader, wanted: Callable[[Record], bool], watch: Callable[[in
 
 
 class _Links:
-    """The store's links in key order, consumed beside a snapshot."""
+    """The store's links in key order, consumed beside a snapshot, never all at once.
+
+    known  of those consumed last, the ones the snapshot has: row hash and entity by key
+    """
 
     def __init__(self, blocks: Iterator[list[tuple[str, int | None, int]]]) -> None:
+        self.known: dict[str, tuple[int | None, int]] = {}
         self._blocks = blocks
         self._keys: list[str] = []
         self._hashes: list[int | None] = []
@@ -239,29 +247,52 @@ class _Links:
             return True
         return False
 
-    def take(self, last: str) -> dict[str, tuple[int | None, int]]:
-        """All links up to and including this key."""
-        taken: dict[str, tuple[int | None, int]] = {}
+    def until(self, keys: Sequence[str]) -> Iterator[list[tuple[str, int]]]:
+        """Consume the links up to the last of these keys: those among them are `known` once this
+        is through, the others come in blocks; there may be millions of them."""
+        self.known = {}
+        present, last = frozenset(keys), keys[-1]
         while True:
             self._fill(1)
-            if self._at >= len(self._keys) or self._keys[self._at] > last:
-                return taken
-            taken[self._keys[self._at]] = (self._hashes[self._at], self._entities[self._at])
-            self._at += 1
+            end = bisect_right(self._keys, last, self._at)
+            if end == self._at:
+                return
+            gone = []
+            for at in range(self._at, end):
+                key = self._keys[at]
+                if key in present:
+                    self.known[key] = (self._hashes[at], self._entities[at])
+                else:
+                    gone.append((key, self._entities[at]))
+            self._at = end
+            if gone:
+                yield gone
 
-    def skip(self, keys: Sequence[str]) -> list[tuple[str, int]]:
-        """Links up to the last of these keys that are not among them."""
-        present = set(keys)
-        return [(k, e) for k, (_, e) in self.take(keys[-1]).items() if k not in present]
+    def any(self) -> bool:
+        """Whether there are more."""
+        self._fill(1)
+        return self._at < len(self._keys)
 
-    def rest(self) -> list[tuple[str, int]]:
-        gone: list[tuple[str, int]] = []
-        while True:
-            self._fill(1)
-            if self._at >= len(self._keys):
-                return gone
-            gone.extend(zip(self._keys[self._at :], self._entities[self._at :], strict=True))
-            self._at = len(self._keys)
+    def rest(self) -> Iterator[list[tuple[str, int]]]:
+        while self.any():
+            at, self._at = self._at, len(self._keys)
+            yield list(zip(self._keys[at:], self._entities[at:], strict=True))
+
+
+def _lives(reader: Reader) -> bool:
+    """Whether a record of this member takes part: links that are excused, archived or out of
+    scope say nothing of what should be there."""
+    with reader.store.read() as conn:
+        return live_links(conn, reader.flow).get(reader.rules.name, 0) > 0
+
+
+def _gone(reader: Reader, blocks: Iterator[list[tuple[str, int]]]) -> int:
+    """Onto the stage as missing: (key, entity)."""
+    member, found = reader.rules.name, 0
+    for block in blocks:
+        reader.stage.add_seen([(member, k, entity, "missing", None, "") for k, entity in block])
+        found += len(block)
+    return found
 
 
 class _Doubles:
@@ -283,15 +314,17 @@ class _Doubles:
 def _compare(
     reader: Reader,
     snapshot: Snapshot,
-    links: _Links,
+    known: dict[str, tuple[int | None, int]],
     doubles: _Doubles,
     block: Sequence[str],
     raws: Sequence[bytes],
     hashes: Sequence[int],
 ) -> list[Found]:
     member = reader.rules.name
-    known = links.take(block[-1])
     twice = doubles.among(block, reader.stage, member)
+    prints = reader.fingerprints(
+        [k for k, h in zip(block, hashes, strict=True) if k in known and known[k][0] != h]
+    )
     found: list[Found] = []
     for key, raw, row_hash in zip(block, raws, hashes, strict=True):
         link = known.pop(key, None)
@@ -303,17 +336,17 @@ def _compare(
             continue
         if link is not None and link[0] == row_hash:
             continue
-        one = _seen(reader, snapshot.decode(raw), row_hash, link[1] if link else 0)
+        entity = link[1] if link else 0
+        one = _seen(reader, snapshot.decode(raw), row_hash, entity, prints.get(key, ""))
         if one is not None:
             found.append(one)
-    found.extend((member, key, entity, "missing", None, "") for key, (_, entity) in known.items())
     return found
 
 
-def _seen(reader: Reader, row: Row, row_hash: int, entity: int) -> Found | None:
+def _seen(reader: Reader, row: Row, row_hash: int, entity: int, fingerprint: str) -> Found | None:
     member = reader.rules.name
     if row.deleted:
         return (member, row.key, entity, "missing", None, "") if entity else None
-    record, complaint = reader.record(row, row_hash)
+    record, complaint = reader.record(row, row_hash, fingerprint)
     # what can be read of a bad one still tells that it may be the same thing as another record
     return member, row.key, entity, "bad" if complaint else "seen", record, complaint

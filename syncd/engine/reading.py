@@ -104,7 +104,7 @@ def _fetch(
         if row is None or row.deleted:
             found[name, link.key] = Read(ReadStatus.MISSING, None, tick, searched)
             continue
-        record, complaint = reader.record(row, None)
+        record, complaint = reader.record(row, None, link.fingerprint)
         found[name, link.key] = (
             Read(ReadStatus.UNREAD, reason=complaint)
             if complaint

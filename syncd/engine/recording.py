@@ -17,7 +17,7 @@ from syncd.core.packing import pack
 from syncd.engine.context import RunContext
 from syncd.engine.holding import SETTLE_FIRST, Holding, Tripped, list_moved
 from syncd.engine.planning import PLANNED_TICK, Draft, PlanTotals
-from syncd.engine.result import PlannedOperation
+from syncd.engine.result import Named, PlannedOperation
 from syncd.errors import SystemFault
 from syncd.store import conflicts, events, holds, journal, quarantine, runs, shadow
 from syncd.store.events import Event
@@ -77,9 +77,8 @@ def record(context: RunContext, tripped: Tripped) -> None:
     """Everything that is not held into the store; what is held onto its holds."""
     only = context.options.only
     holding = Holding(context, tripped)
-    asked = holding.unlinked | (only or frozenset())  # a first load has a million others
     answered: set[str] = set()
-    moved: list[HoldItem] = []
+    moved = Named()
     for block in context.stage.drafts():
         for start in range(0, len(block), _CHUNK):
             chunk: list[Draft] = []
@@ -91,18 +90,19 @@ def record(context: RunContext, tripped: Tripped) -> None:
                     holding.hold(draft)
                 else:
                     chunk.append(draft)
-                    answered.update(asked.intersection(draft.digests))
-            moved += _record(context, chunk)
-    moved += holding.finish(answered)
+                    answered.update((only or frozenset()).intersection(draft.digests))
+            holding.run(chunk)
+            _record(context, chunk, moved)
+    holding.finish(moved)
     list_moved(context, moved)
     if only is not None:
         context.report.moved.extend(sorted(only - answered))
 
 
-def _record(context: RunContext, drafts: Sequence[Draft]) -> list[HoldItem]:
-    """Answers held operations that a person had approved and that no longer hold."""
+def _record(context: RunContext, drafts: Sequence[Draft], moved: Named) -> None:
+    """Adds to `moved` held operations that a person had approved and that no longer hold."""
     if not drafts:
-        return []
+        return
     context.beat()
     stands = _standing(context, drafts)
     store, flow, run, at = context.store, context.flow, context.number, context.at
@@ -173,12 +173,10 @@ def _record(context: RunContext, drafts: Sequence[Draft]) -> list[HoldItem]:
                 for measure in measures(operation):
                     counted[measure] = counted.get(measure, 0) + 1
         runs.count(conn, flow, run, [GuardCount(*m, n) for m, n in counted.items()], at=at)
-    return [
-        item
-        for draft in drafts
-        for item, state in draft.settled
-        if state is ItemState.MOVED and item.state is ItemState.APPROVED
-    ]
+    for draft in drafts:
+        for item, state in draft.settled:
+            if state is ItemState.MOVED and item.state is ItemState.APPROVED:
+                moved.add(item.member, item.key)
 
 
 Stands = Mapping[tuple[str, str | None], NativeFields]

@@ -3,6 +3,7 @@ found, by key, receipt, transaction or a read, never blindly repeated (law 7).""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -16,6 +17,8 @@ from syncd.errors import SyncdError
 from syncd.store import journal, shadow
 from syncd.store.journal import JournalEntry, OpState, Settlement
 
+_LOOSE = 500  # entries without a token that are asked for at once
+
 
 def recover(context: RunContext) -> None:
     """Settle what can be settled. What cannot stays unknown, in sight, and is asked for again in
@@ -26,16 +29,36 @@ def recover(context: RunContext) -> None:
     if dropped:
         context.say("info", f"{dropped} operations of an interrupted run were never sent")
     with context.store.read() as conn:
-        left = [entry for block in journal.unsettled(conn, flow) for entry in block]
-    left = _found_by_key(context, _drop_overtaken(context, left))
-    by_batch: dict[tuple[str, str | None], list[JournalEntry]] = {}
-    for entry in left:
-        by_batch.setdefault((entry.operation.member, entry.token), []).append(entry)
-    for (member, token), entries in by_batch.items():
+        batches = journal.unsettled_batches(conn, flow)
+    done: Counter[str] = Counter()
+    for member, token in batches:
         # what went out together is asked for together: a batch tells more than its parts
-        size = 500 if token is None else len(entries)
-        for start in range(0, len(entries), size):
-            _settle(context, member, token, entries[start : start + size])
+        limit = _LOOSE if token is None else None
+        after = 0
+        while True:
+            with context.store.read() as conn:
+                entries = journal.unsettled_of(conn, flow, member, token, after=after, limit=limit)
+            if not entries:
+                break
+            after = entries[-1].id
+            left = _found_by_key(context, _drop_overtaken(context, entries), done)
+            if left:
+                _settle(context, member, token, left, done)
+            if limit is None:
+                break
+    _tell(context, done)
+
+
+def _tell(context: RunContext, done: Mapping[str, int]) -> None:
+    for member, n in done.items():
+        context.say("info", f"{n} operations sent to {member} by an interrupted run are settled")
+    for member, report in context.report.members.items():
+        if report.unknown:
+            context.say(
+                "warning",
+                f"it cannot be told whether {report.unknown} operations reached {member}; "
+                "they are not repeated",
+            )
 
 
 def _drop_overtaken(context: RunContext, left: Sequence[JournalEntry]) -> list[JournalEntry]:
@@ -67,7 +90,9 @@ def _drop_overtaken(context: RunContext, left: Sequence[JournalEntry]) -> list[J
     return [entry for entry in left if entry.id not in gone]
 
 
-def _found_by_key(context: RunContext, left: Sequence[JournalEntry]) -> list[JournalEntry]:
+def _found_by_key(
+    context: RunContext, left: Sequence[JournalEntry], done: Counter[str]
+) -> list[JournalEntry]:
     """A create nobody can tell of is found once a record of its member was linked to its entity:
     by match key, or by a person. The values sent are its bases, unproven (law 7)."""
     unknown = [e for e in left if e.state is OpState.UNKNOWN and e.operation.kind is OpKind.CREATE]
@@ -84,13 +109,17 @@ def _found_by_key(context: RunContext, left: Sequence[JournalEntry]) -> list[Jou
             found.setdefault(member, []).append((entry, link.key))
     for member, pairs in found.items():
         outcomes = [Outcome(entry.op_id, Status.APPLIED, key) for entry, key in pairs]
-        _record(context, member, [entry for entry, _ in pairs], outcomes)
+        _record(context, member, [entry for entry, _ in pairs], outcomes, done)
     past = {entry.id for pairs in found.values() for entry, _ in pairs}
     return [entry for entry in left if entry.id not in past]
 
 
 def _settle(
-    context: RunContext, member: str, token: str | None, entries: Sequence[JournalEntry]
+    context: RunContext,
+    member: str,
+    token: str | None,
+    entries: Sequence[JournalEntry],
+    done: Counter[str],
 ) -> None:
     outcomes: list[Outcome]
     reader = context.readers.get(member)
@@ -109,7 +138,7 @@ def _settle(
                 outcomes += reader.endpoint.settle(writes, token)
             except SyncdError as error:
                 outcomes += [Outcome(e.op_id, Status.UNKNOWN, error=str(error)) for e in group]
-    _record(context, member, entries, outcomes)
+    _record(context, member, entries, outcomes, done)
 
 
 def _record(
@@ -117,6 +146,7 @@ def _record(
     member: str,
     entries: Sequence[JournalEntry],
     outcomes: Sequence[Outcome],
+    done: Counter[str],
 ) -> None:
     # A key that the mapping of today cannot read back is still the proof that it happened.
     report = context.report.members[member]
@@ -125,17 +155,8 @@ def _record(
     # done by the run that was interrupted, not by this one
     report.created, report.updated, report.deleted = before.created, before.updated, before.deleted
     report.stale, report.rejected = before.stale, before.rejected
-    known = sum(1 for o in outcomes if o.status is not Status.UNKNOWN)
-    if known:
-        context.say(
-            "info", f"{known} operations sent to {member} by an interrupted run are settled"
-        )
-    if report.unknown:
-        context.say(
-            "warning",
-            f"it cannot be told whether {report.unknown} operations reached {member}; "
-            "they are not repeated",
-        )
+    if known := sum(1 for o in outcomes if o.status is not Status.UNKNOWN):
+        done[member] += known
 
 
 def _mappings(

@@ -6,7 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from syncd.core import keys
 from syncd.core.model import Operation
+from syncd.errors import SyncdError
+
+_NAMED = 10  # records that one message names
 
 
 class RunMode(StrEnum):
@@ -32,6 +36,26 @@ EXIT = {
 }
 
 
+@dataclass(slots=True)
+class Named:
+    """The records that one message is about: how many they are, the first of them by name."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, member: str, key: str | None) -> None:
+        self.count += 1
+        if key and len(self.first) < _NAMED:
+            self.first.append(f"{member} {keys.show(key)}")
+
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+    def __str__(self) -> str:
+        more = self.count - len(self.first)
+        return ", ".join([*self.first, f"{more} more"] if more else self.first)
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedOperation:
     """One operation of a plan, for people and for saved plans. digest: names the operation with
@@ -49,7 +73,9 @@ class MemberReport:
 
     blocked  of the rejected: those that wait for another record (a parent to come, children to
              go), perhaps of another flow
-    error    why it was not read or not written; "" = fine
+    error    why it was not read, or not written; "" = fine
+    failed   which of the two: "read" | "write"; "" = neither
+    exit     what the error alone would make of the exit code
     """
 
     name: str
@@ -68,6 +94,13 @@ class MemberReport:
     error: str = ""
     code: str = ""
     hint: str = ""
+    failed: str = ""
+    exit: int = 0
+
+    def fail(self, doing: str, error: SyncdError) -> None:
+        """doing: "read" | "write"."""
+        self.error, self.code, self.hint = error.message, error.code, error.hint
+        self.failed, self.exit = doing, error.exit_code
 
 
 @dataclass(slots=True)
@@ -97,6 +130,10 @@ class RunReport:
 
     @property
     def exit_code(self) -> int:
+        """A run that failed at systems which only need time is worth retrying; at one that needs
+        a person first, it is not."""
+        if self.state is RunState.FAILED:
+            return max((m.exit for m in self.members.values()), default=0) or EXIT[self.state]
         return EXIT[self.state]
 
     @property
@@ -143,7 +180,7 @@ class RunOptions:
     mode: RunMode = RunMode.FULL
     dry_run: bool = False
     only: frozenset[str] | None = None
-    keep: int = 10_000
+    keep: int = 2_000
     confirm: Confirm | None = None
     record: tuple[str, str] | None = None
     progress: Progress = no_progress

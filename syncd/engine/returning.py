@@ -6,33 +6,40 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from syncd.core import keys
 from syncd.core.cases import make_case
 from syncd.core.model import Candidate, Case, CaseKind, Choice, EntityState, LinkState
 from syncd.core.reappear import Return, judge
 from syncd.engine.context import RunContext
+from syncd.engine.result import Named
 from syncd.engine.units import Unit
-from syncd.store import conflicts, shadow
+from syncd.store import shadow
 from syncd.store.links import Tombstone
 from syncd.store.stage import Seen
 
 
-def returned(context: RunContext, conn: Connection) -> frozenset[int]:
-    """Stage ids of those that are no free nodes: suppressed, restored, or asked about."""
-    skip: set[int] = set()
-    for block in context.stage.free():
-        by_member: dict[str, list[Seen]] = {}
-        for seen in block:
-            by_member.setdefault(seen.member, []).append(seen)
-        for member, found in by_member.items():
-            gone = shadow.tombstones(conn, context.flow, member, [s.key for s in found])
-            for seen in found:
-                if seen.key in gone and not _is_new(context, conn, gone[seen.key][-1], seen):
-                    skip.add(seen.id)
-    return frozenset(skip)
+def returned(context: RunContext, conn: Connection) -> None:
+    """Those that are suppressed, restored or asked about are no free nodes any more."""
+    suppressed = Named()
+    for block in context.stage.free_names():
+        by_member: dict[str, list[tuple[int, str]]] = {}
+        for number, member, key in block:
+            by_member.setdefault(member, []).append((number, key))
+        for member, names in by_member.items():
+            gone = shadow.tombstones(conn, context.flow, member, [key for _, key in names])
+            found = context.stage.seen([number for number, key in names if key in gone])
+            context.stage.answer(
+                seen.id
+                for seen in found
+                if not _is_new(context, conn, gone[seen.key][-1], seen, suppressed)
+            )
+    if suppressed:
+        verb = "were deleted; they are" if suppressed.count > 1 else "was deleted; it is"
+        context.say("info", f"{suppressed} {verb} back and suppressed for now")
 
 
-def _is_new(context: RunContext, conn: Connection, tomb: Tombstone, seen: Seen) -> bool:
+def _is_new(
+    context: RunContext, conn: Connection, tomb: Tombstone, seen: Seen, suppressed: Named
+) -> bool:
     """Whether the record is another thing under an old id; else it is dealt with here."""
     if seen.record is None:
         return False
@@ -42,19 +49,18 @@ def _is_new(context: RunContext, conn: Connection, tomb: Tombstone, seen: Seen) 
         return True
     if verdict is Return.REVIEW:
         case = _question(seen)
-        said = [d for d in context.said(conn) if d.digest == case.digest]
-        if not said:
-            context.identity_cases.append((conflicts.NO_ENTITY, case))
+        said = context.said(conn, case)
+        if said is None:
+            context.stage.add_cases([case])
             return False
-        context.used.append(said[-1].id)
-        if said[-1].choice is not Choice.KEEP:
+        context.stage.use(said.id)
+        if said.choice is not Choice.KEEP:
             return True
         verdict = Return.RESTORED
     if verdict is Return.RESTORED:
         _restore(context, conn, tomb, seen)
     else:
-        shown = keys.show(seen.key)
-        context.say("info", f"{seen.member} {shown} was deleted; it is back and suppressed for now")
+        suppressed.add(seen.member, seen.key)
     return False
 
 

@@ -4,8 +4,9 @@ settle. Each line of `_way` is one stage, one file."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from syncd.core.link import key_hashes
@@ -21,7 +22,7 @@ from syncd.engine.result import MemberReport, RunMode, RunOptions, RunReport, Ru
 from syncd.engine.returning import returned
 from syncd.errors import Interrupted, LeaseLost, SyncdError
 from syncd.seams import Holder, Seams
-from syncd.store import conflicts, holds, lease, quarantine, rebuild, runs, shadow
+from syncd.store import conflicts, holds, lease, quarantine, rebuild, runs, shadow, voided
 from syncd.store.database import Store
 from syncd.store.flows import MemberState
 from syncd.store.lease import Alive, Fence
@@ -152,6 +153,7 @@ def _run(
         name: MemberReport(name, member.system) for name, member in flow.compiled.members.items()
     }
     report = RunReport(flow.name, 0, options.mode, RunState.DONE, reports)
+    decisions: list[int] = []
     if fence is None:
         with store.read() as conn:
             number = shadow.flow_id(conn, flow.name, create=False)
@@ -162,6 +164,7 @@ def _run(
             runs.interrupt(conn, number, at=at)
             report.run = runs.start(conn, number, str(options.mode), at=at, holder=holder)
             relinking = rebuild.relinking(conn, flow.name)
+            decisions = voided.waiting(conn, number)
     stage = Stage(scratch, seams.tasks.lock())
     try:
         readers = {
@@ -195,10 +198,24 @@ def _run(
         report.seconds = seams.clock.monotonic() - begun
         closing.judge(context)
         if fence is not None:
+            _say_void(context, decisions)
             closing.finish(context, None)
         return report
     finally:
         stage.close()
+
+
+def _say_void(context: RunContext, decisions: Sequence[int]) -> None:
+    """Whoever decided a conflict hears that its records moved before the decision was taken."""
+    with context.store.read() as conn:
+        found = voided.voided(conn, decisions)
+    for one in found:
+        about = f"{one.by}'s decision on conflict {one.case} ({', '.join(one.fields) or 'record'})"
+        if one.again is None:
+            context.say("info", f"{about} was not needed: nothing is left to decide")
+        else:
+            again = f"it waits again: syncd conflicts show {one.again}"
+            context.say("warning", f"{about} is void, its records changed since; {again}")
 
 
 def _way(context: RunContext) -> None:
@@ -226,9 +243,9 @@ def _way(context: RunContext) -> None:
         if not stale or context.options.only is not None:
             break
         context.beat()
-        stale = _again(context, stale)
+        stale = _again(context)
     if stale:
-        context.say("info", f"{len(stale)} records kept moving; the next run reads them again")
+        context.say("info", f"{stale} records kept moving; the next run reads them again")
 
 
 def _is_first(context: RunContext) -> bool:
@@ -241,21 +258,24 @@ def _is_first(context: RunContext) -> bool:
 
 def _plan(context: RunContext) -> tuple[planning.PlanTotals, Tripped]:
     with context.store.read() as conn:
-        skip = returned(context, conn)
-        linking.link(context, conn, skip)
+        returned(context, conn)
+        linking.link(context, conn)
         if context.options.mode is not RunMode.ENTITY:
-            for ids in shadow.open_work(conn, context.flow):
+            for ids in chain(
+                shadow.open_work(conn, context.flow),
+                conflicts.decided_entities(conn, context.flow),
+                holds.waiting_entities(conn, context.flow),
+                quarantine.due(conn, context.flow, now=context.at),
+            ):
                 context.stage.add_todo(ids)
-            context.stage.add_todo(conflicts.decided_entities(conn, context.flow))
-            context.stage.add_todo(holds.waiting_entities(conn, context.flow))
-            context.stage.add_todo(quarantine.due(conn, context.flow, now=context.at))
         context.stage.todo_seen()
         totals = planning.plan_all(context, conn)
         return totals, recording.guard(context, conn, totals)
 
 
-def _again(context: RunContext, stale: set[int]) -> set[int]:
-    """Records that moved between plan and write: read, planned and sent once more (S41)."""
+def _again(context: RunContext) -> int:
+    """Records that moved between plan and write: read, planned and sent once more (S41). Answers
+    how many moved again."""
     options = replace(context.options, mode=RunMode.ENTITY, confirm=None)
     stage = Stage(None, context.seams.tasks.lock())
     try:
@@ -269,11 +289,16 @@ def _again(context: RunContext, stale: set[int]) -> set[int]:
             again.pulled[name] = replace(
                 pulled, complete=False, searched=False, empty=False, tick=tick
             )
-        stage.add_todo(stale)
+        for ids in context.stage.stale():
+            stage.add_todo(ids)
+        context.stage.clear_stale()
         totals, tripped = _plan(again)
         if not totals.drafts:
-            return set()
+            return 0
         recording.record(again, tripped)
-        return apply.apply_all(again)
+        moved = apply.apply_all(again)
+        for ids in stage.stale():
+            context.stage.add_stale(ids)
+        return moved
     finally:
         stage.close()

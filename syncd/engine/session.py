@@ -4,7 +4,9 @@ when first asked for, closed together."""
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from types import TracebackType
@@ -16,17 +18,21 @@ from syncd.config.load import Loaded
 from syncd.engine.opening import OpenFlow, memory, open_flow
 from syncd.engine.result import RunOptions, RunReport
 from syncd.engine.run import run_flow
-from syncd.errors import SyncdError
+from syncd.errors import ConfigError, StoreUnwritable, SyncdError
 from syncd.registry import Registry
 from syncd.seams import Holder, Seams
 from syncd.secrets import Secrets
 from syncd.store import shadow
 from syncd.store.admit import check_counters
 from syncd.store.database import Store
+from syncd.store.scratch import full
 
 
 class Session:
-    """A context manager. Raises what opening raises: StoreRefused, ConfigError, SystemFault."""
+    """A context manager. Raises what opening raises: StoreRefused, ConfigError, SystemFault.
+
+    opener  opens the store, taking what `Store.open` takes
+    """
 
     def __init__(
         self,
@@ -39,6 +45,7 @@ class Session:
         alive: Callable[[Holder], bool | None],
         state_dir: Path,
         environ: Mapping[str, str],
+        opener: Callable[..., Store] = Store.open,
     ) -> None:
         self.loaded = loaded
         self.seams = seams
@@ -48,6 +55,7 @@ class Session:
         self._holder = holder
         self._alive = alive
         self._environ = environ
+        self._opener = opener
         self._store: Store | None = None
         self._adapters: dict[str, Adapter] = {}
 
@@ -73,11 +81,11 @@ class Session:
     @property
     def state_url(self) -> str:
         """Of the store, secrets resolved."""
-        return self._secrets.resolve(self.loaded.state_url(self._environ))
+        return self.loaded.state_url(self._environ, self._secrets.resolve)
 
     def store(self, create: bool = False) -> Store:
         if self._store is None:
-            self._store = Store.open(
+            self._store = self._opener(
                 self.state_url,
                 seams=self.seams,
                 deployment=None,
@@ -92,17 +100,24 @@ class Session:
             config = self.loaded.system(system)
             where = self.loaded.where(("systems", system, "connector"))
             factory = self._registry.factory(config.connector, where)
-            self._adapters[system] = factory(
-                Context(
-                    system=system,
-                    options=config.options,
-                    secret=self._secrets.resolve,
-                    seams=self.seams,
-                    log=log.system_logger(system),
-                    base=str(self.loaded.base),
-                )
+            context = Context(
+                system=system,
+                options=config.options,
+                secret=partial(self._secret, system),
+                seams=self.seams,
+                log=log.system_logger(system),
+                base=str(self.loaded.base),
             )
+            try:
+                self._adapters[system] = factory(context)
+            except ConfigError as error:
+                raise self.loaded.placed(error) from None
         return self._adapters[system]
+
+    def _secret(self, system: str, text: str) -> str:
+        options = self.loaded.system(system).options
+        key = [name for name, value in options.items() if value == text][:1]
+        return self.loaded.resolved(("systems", system, *key), text, self._secrets.resolve)
 
     def open(self, flow: str, store: Store | None = None) -> OpenFlow:
         return open_flow(self.loaded, flow, self.adapter, store or self._store)
@@ -134,8 +149,8 @@ class Session:
     def run(self, flow: str, options: RunOptions) -> RunReport:
         """One run. A dry run writes nothing anywhere, also where there is no state yet."""
         if options.dry_run and not self._has(flow):
-            with tempfile.TemporaryDirectory(prefix="syncd-dry-") as folder:
-                return self._run_dry(flow, options, Path(folder))
+            with _scratch_folder() as folder:
+                return self._run_dry(flow, options, folder)
         store = self.store(create=not options.dry_run)
         opened = self.open(flow, store)
         self._check_receipts(opened, store)
@@ -208,3 +223,17 @@ class Session:
         for name, member in opened.compiled.members.items():
             if member.spec.receipts and name not in opened.failed:
                 self.adapter(member.system).counter(store.deployment, tick)
+
+
+@contextmanager
+def _scratch_folder() -> Iterator[Path]:
+    """For the empty state that a first dry run plans on; what fails there is not the state."""
+    try:
+        made = tempfile.TemporaryDirectory(prefix="syncd-dry-")
+    except OSError as error:
+        raise full(error.strerror, "TMPDIR") from error
+    with made as folder:
+        try:
+            yield Path(folder)
+        except StoreUnwritable as error:
+            raise full(error.message.rpartition(": ")[2], folder) from error

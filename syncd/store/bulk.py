@@ -18,6 +18,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     LargeBinary,
+    Select,
     SmallInteger,
     Table,
     Text,
@@ -72,6 +73,22 @@ def among(
         return column == any_(cast(literal(wanted, ARRAY(kind)), ARRAY(kind)))
     listed = func.json_each(orjson.dumps(wanted).decode()).table_valued("value")
     return column.in_(select(listed.c.value))
+
+
+def ascending(
+    conn: Connection, query: Select[Any], column: Column[Any], size: int = CHUNK
+) -> Iterator[list[int]]:
+    """The different values of a column of ids that `query` selects, but 0, in blocks. Other
+    statements may change what it selects between two of them."""
+    last = 0
+    while True:
+        part = query.where(column > last).order_by(column).distinct().limit(size)
+        block = [int(number) for (number,) in conn.execute(part)]
+        if block:
+            yield block
+        if len(block) < size:
+            return
+        last = block[-1]
 
 
 def insert(conn: Connection, table: Table, columns: Sequence[str], rows: Rows) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy import text as sql
 
 from syncd.core.model import Case, CaseKind
@@ -44,6 +44,7 @@ class StoredCase:
 
 
 _Mark = tuple[int, str, str, str, str]  # entity, kind, member, fields, digest
+_BY_ITSELF = "its case closed by itself"
 
 
 # --- what a run finds ----------------------------------------------------------------------
@@ -53,20 +54,17 @@ def sync_cases(
     conn: Connection, flow: int, found: Mapping[int, Sequence[Case]], *, run: int, at: str
 ) -> list[int]:
     """Make the open cases of these entities exactly the ones found: an empty list closes all.
-    Cases of no entity are not closed here but by `close_unseen`. `use` and `void` come before it.
-    Answers the ids opened."""
-    before = _open_marks(conn, flow, found)
+    Cases of no entity are not closed here but by `close_unseen`, so they may come in several
+    calls. `use` and `void` come before it. Answers the ids opened."""
     wanted = {_mark(entity, case): case for entity, cases in found.items() for case in cases}
+    before = _open_marks(conn, flow, [e for e in found if e != NO_ENTITY])
+    before |= _open_among(conn, flow, [mark for mark in wanted if mark[0] == NO_ENTITY])
     seen = [(before[mark], run) for mark in wanted if mark in before]
-    closed = [
-        (number, CLOSED, run)
-        for mark, number in before.items()
-        if mark not in wanted and mark[0] != NO_ENTITY
-    ]
+    closed = [(number, CLOSED, run) for mark, number in before.items() if mark not in wanted]
     new = [(mark, case) for mark, case in wanted.items() if mark not in before]
     bulk.update(conn, tables.case_, ("id",), ("seen_run",), seen)
     bulk.update(conn, tables.case_, ("id",), ("state", "closed_run"), closed)
-    _void_decisions_of(conn, [number for number, _, _ in closed], "its case closed by itself")
+    _void_decisions_of(conn, [number for number, _, _ in closed])
     ids = bulk.allocate(conn, "case", len(new))
     rows = [
         (
@@ -90,19 +88,20 @@ def sync_cases(
 def close_unseen(conn: Connection, flow: int, *, run: int) -> int:
     """After a run that looked at all unlinked records: close the cases of no entity that it did
     not find; answers how many."""
-    c = tables.case_.c
-    gone = list(
-        conn.execute(
-            select(c.id).where(
-                c.flow_id == flow, c.entity_id == NO_ENTITY, c.seen_run < run, NOT_CLOSED
-            )
-        ).scalars()
+    c, d = tables.case_.c, tables.decision
+    unseen = (c.flow_id == flow, c.entity_id == NO_ENTITY, c.seen_run < run, NOT_CLOSED)
+    conn.execute(
+        d.update()
+        .where(
+            d.c.flow_id == flow,
+            d.c.entity_id == NO_ENTITY,
+            PENDING_DECISION,
+            d.c.case_id.in_(select(c.id).where(*unseen)),
+        )
+        .values(state="void", note=_BY_ITSELF)
     )
-    bulk.update(
-        conn, tables.case_, ("id",), ("state", "closed_run"), [(i, CLOSED, run) for i in gone]
-    )
-    _void_decisions_of(conn, gone, "its case closed by itself")
-    return len(gone)
+    closed = tables.case_.update().where(*unseen).values(state=CLOSED, closed_run=run)
+    return conn.execute(closed).rowcount
 
 
 _COLUMNS = (
@@ -140,7 +139,41 @@ def _open_marks(conn: Connection, flow: int, entities: Iterable[int]) -> dict[_M
     return found
 
 
+def _open_among(conn: Connection, flow: int, marks: Sequence[_Mark]) -> dict[_Mark, int]:
+    """Those of these that are open; the whole of a mark is in the index, and there may be a
+    million cases of no entity."""
+    c = tables.case_.c
+    found: dict[_Mark, int] = {}
+    alike: dict[tuple[int, str, str, str], list[str]] = {}
+    for entity, kind, member, fields, digest in marks:
+        alike.setdefault((entity, kind, member, fields), []).append(digest)
+    for (entity, kind, member, fields), digests in alike.items():
+        for part in bulk.chunks(digests):
+            for row in conn.execute(
+                select(c.id, c.digest).where(
+                    c.flow_id == flow,
+                    c.entity_id == entity,
+                    c.kind == kind,
+                    c.member == member,
+                    c.fields == fields,
+                    bulk.among(conn, c.digest, part),
+                    NOT_CLOSED,
+                )
+            ):
+                found[entity, kind, member, fields, row.digest] = row.id
+    return found
+
+
 # --- what people see -----------------------------------------------------------------------
+
+
+def count_open(conn: Connection, flow: int, *, state: str | None = None) -> int:
+    """Cases not closed; state as for `open_cases`."""
+    c = tables.case_.c
+    query = select(func.count()).select_from(tables.case_).where(c.flow_id == flow, NOT_CLOSED)
+    if state is not None:
+        query = query.where(c.state == state)
+    return int(conn.execute(query).scalar_one())
 
 
 def open_cases(
@@ -190,13 +223,13 @@ def case(conn: Connection, case_id: int) -> StoredCase | None:
     return None if row is None else _stored(row)
 
 
-def _void_decisions_of(conn: Connection, cases: Sequence[int], note: str) -> None:
+def _void_decisions_of(conn: Connection, cases: Sequence[int]) -> None:
     d = tables.decision
     for part in bulk.chunks(cases):
         conn.execute(
             d.update()
             .where(bulk.among(conn, d.c.case_id, part), PENDING_DECISION)
-            .values(state="void", note=note)
+            .values(state="void", note=_BY_ITSELF)
         )
 
 

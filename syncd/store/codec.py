@@ -227,7 +227,7 @@ def decode_operation(parsed: dict[str, Any], agreed: Mapping[str, Agreed]) -> Op
 
 
 def encode_candidates(candidates: Sequence[Candidate]) -> str:
-    return text([[c.source, _fields(c.values), c.key, c.seq, c.at] for c in candidates])
+    return text([[c.source, _fields(c.values), c.key, c.seq, c.at, c.heard] for c in candidates])
 
 
 def decode_candidates(payload: str) -> tuple[Candidate, ...]:

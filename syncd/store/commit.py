@@ -10,7 +10,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from syncd.errors import StoreBusy, StoreError
+from syncd.errors import StoreBusy
 from syncd.seams import Seams
 from syncd.store.connect import Place
 
@@ -43,8 +43,8 @@ class CommitMark:
         )
 
     def ask(self, engine: Engine, error: DBAPIError) -> None:
-        """Returns if the last transaction is in the store. Raises StoreBusy if it is not, and
-        StoreError if the database does not come back to say."""
+        """Returns if the last transaction is in the store. Raises StoreBusy: SY0434 if it is not,
+        SY0433 if the database does not come back to say."""
         deadline = self._seams.clock.monotonic() + self._patience
         # The upsert waits for a commit that is still under way, since that holds the row.
         question = text(
@@ -57,7 +57,7 @@ class CommitMark:
                     value = conn.execute(question, {"key": self._key}).scalar_one()
             except DBAPIError:
                 if self._seams.clock.monotonic() >= deadline:
-                    raise StoreError(
+                    raise StoreBusy(
                         "the state's database went away while a transaction was being committed; "
                         "whether it was is not known yet",
                         code="SY0433",

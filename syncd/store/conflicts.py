@@ -6,7 +6,7 @@ F71). It waits for the next run of its entity: that run uses it, or finds that i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ from syncd.store.cases import (
     case,
     cases_of,
     close_unseen,
+    count_open,
     open_cases,
     sync_cases,
 )
@@ -45,11 +46,13 @@ __all__ = [
     "case",
     "cases_of",
     "close_unseen",
+    "count_open",
     "decide",
     "decided_entities",
     "decisions_of",
     "open_cases",
     "pending_decisions",
+    "pending_of_none",
     "sync_cases",
     "use",
     "void",
@@ -147,10 +150,12 @@ def decide(conn: Connection, case_id: int, digest: str, answer: Answer, *, at: s
 
 
 def _check(case: Case, answer: Answer, where: str) -> None:
-    sources = [c.source for c in case.candidates]
+    sources = [c.source for c in case.candidates if c.heard]
     problem = ""
     if answer.choice is Choice.TAKE and answer.source not in sources:
         problem = f"{answer.source or 'nobody'} is none of its candidates ({', '.join(sources)})"
+        if any(c.source == answer.source for c in case.candidates):
+            problem = f"{answer.source} has no authority over {', '.join(case.fields)}"
     unknown = sorted(set(answer.values) - set(case.fields))
     if answer.choice is Choice.VALUE and (unknown or not answer.values):
         named = ", ".join(unknown) or "no field"
@@ -176,17 +181,29 @@ def pending_decisions(
     return found
 
 
-def decided_entities(conn: Connection, flow: int) -> list[int]:
+def pending_of_none(conn: Connection, flow: int) -> Iterator[list[Decision]]:
+    """`pending_decisions` for cases of no entity, in blocks."""
+    d = tables.decision.c
+    last = 0
+    while True:
+        rows = conn.execute(
+            select(tables.decision)
+            .where(d.flow_id == flow, d.entity_id == NO_ENTITY, PENDING_DECISION, d.id > last)
+            .order_by(d.id)
+            .limit(bulk.CHUNK)
+        ).all()
+        if rows:
+            yield [_decision(row).decision for row in rows]
+        if len(rows) < bulk.CHUNK:
+            return
+        last = rows[-1].id
+
+
+def decided_entities(conn: Connection, flow: int) -> Iterator[list[int]]:
     """Entities with a decision that no run has taken yet, ascending; NO_ENTITY left out."""
     d = tables.decision.c
-    return list(
-        conn.execute(
-            select(d.entity_id)
-            .where(d.flow_id == flow, PENDING_DECISION, d.entity_id != NO_ENTITY)
-            .order_by(d.entity_id)
-            .distinct()
-        ).scalars()
-    )
+    pending = select(d.entity_id).where(d.flow_id == flow, PENDING_DECISION)
+    return bulk.ascending(conn, pending, d.entity_id)
 
 
 def use(conn: Connection, ids: Sequence[int], *, run: int) -> None:

@@ -15,7 +15,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from syncd.errors import ConfigError, StoreBusy, StoreError, StoreRefused
+from syncd.errors import ConfigError, StoreBusy, StoreError, StoreRefused, StoreUnwritable
+from syncd.store import disk
 
 # Written into the header of a SQLite store, so that nobody's database is taken for one.
 APPLICATION_ID = 0x73796E64  # "synd"
@@ -26,6 +27,17 @@ _SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,40}")
 # Codes of two refusals that `state rebuild` tells apart.
 NOT_OURS = "SY0404"
 DAMAGED = "SY0405"
+
+_UNWRITABLE = "the state cannot be written"
+_MAKE_ROOM = (
+    "Free disk space or mend the disk's permissions, then run again; nothing was sent that the "
+    "state does not know of."
+)
+# Refusals that PostgreSQL gives while connecting come as text only.
+_NOT_LET_IN = re.compile(
+    "authentication failed|no password supplied|no pg_hba.conf entry|"
+    r"(role|database) .* does not exist|is not permitted to log in"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +184,7 @@ def translate(error: Exception, place: Place) -> StoreError:
     if isinstance(cause, sqlite3.Error):
         return _from_sqlite(cause, place)
     if isinstance(cause, OSError):
-        return _unwritable(cause.strerror or type(cause).__name__, place)
+        return disk.refused(_UNWRITABLE, cause, where=place.name, hint=_MAKE_ROOM)
     return _from_postgresql(cause, place, lost=getattr(error, "connection_invalidated", False))
 
 
@@ -181,10 +193,15 @@ def _from_sqlite(error: sqlite3.Error, place: Place) -> StoreError:
     match code:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return _busy("another program holds the state's write lock", place)
-        case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR | sqlite3.SQLITE_READONLY:
-            return _unwritable(str(error), place)
-        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
-            return _unwritable(str(error), place)
+        case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR:
+            return _unwritable(StoreUnwritable, str(error), place)
+        case (
+            sqlite3.SQLITE_READONLY
+            | sqlite3.SQLITE_CANTOPEN
+            | sqlite3.SQLITE_PERM
+            | sqlite3.SQLITE_AUTH
+        ):
+            return _unwritable(StoreError, str(error), place)
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return corrupt(str(error), place)
     # SQLite's own words name tables and columns, never values.
@@ -195,14 +212,14 @@ def _from_postgresql(cause: Any, place: Place, *, lost: bool) -> StoreError:
     diagnosis = getattr(cause, "diag", None)
     state = getattr(cause, "sqlstate", None) or ""
     # The primary message only: DETAIL holds values of records.
-    text = getattr(diagnosis, "message_primary", None) or type(cause).__name__
+    text = getattr(diagnosis, "message_primary", None) or _why(cause, place)
     if state in {"53100", "58030"}:
-        return _unwritable(text, place)
+        return _unwritable(StoreUnwritable, text, place)
     if state in {"55P03", "40001", "40P01", "57014"}:
         return _busy(f"the state was locked for too long: {text}", place)
-    if state.startswith(("28", "3D")) or "authentication failed" in str(cause):
+    if state.startswith(("28", "3D")) or (not state and _NOT_LET_IN.search(text)):
         return StoreRefused(
-            f"the state's database does not let us in: {state or 'authentication failed'}",
+            f"the state's database does not let us in: {text.rpartition('FATAL:')[2].strip()}",
             code="SY0436",
             where=place.name,
             hint="Check user, password and database of [state] url.",
@@ -219,12 +236,23 @@ def _from_postgresql(cause: Any, place: Place, *, lost: bool) -> StoreError:
         return corrupt(text, place)
     if lost or state.startswith(("08", "57P", "53")) or not state:
         return StoreBusy(
-            f"the state's database is not reachable: {state or type(cause).__name__}",
+            f"the state's database is not reachable: {text}",
             code="SY0434",
             where=place.name,
-            hint="Check that it runs and accepts connections; nothing was lost.",
+            hint="See that the server runs, and that host, port and network in [state] url are "
+            "right; nothing was lost.",
         )
     return StoreError(f"the state refused a statement: {text}", code="SY0438", where=place.name)
+
+
+def _why(cause: Any, place: Place) -> str:
+    """What a connection that did not come about says, one line of it, without the password."""
+    said = str(cause).partition("\n")[0].strip()
+    said = said.removeprefix("connection failed: ").removeprefix("connection is bad: ")
+    secrets = (place.url.password, place.url.query.get("password"))
+    if not said or any(secret and str(secret) in said for secret in secrets):
+        return type(cause).__name__
+    return said[:200]
 
 
 def corrupt(text: str, place: Place) -> StoreRefused:
@@ -241,11 +269,5 @@ def _busy(text: str, place: Place) -> StoreBusy:
     return StoreBusy(text, where=place.name, hint="Try again in a moment.")
 
 
-def _unwritable(text: str, place: Place) -> StoreError:
-    return StoreError(
-        f"the state cannot be written: {text}",
-        code="SY0432",
-        where=place.name,
-        hint="Free disk space or mend the disk's permissions, then run again; nothing was sent "
-        "that the state does not know of.",
-    )
+def _unwritable(kind: type[StoreError], text: str, place: Place) -> StoreError:
+    return kind(f"{_UNWRITABLE}: {text}", code="SY0432", where=place.name, hint=_MAKE_ROOM)

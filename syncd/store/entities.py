@@ -123,19 +123,21 @@ def _unsettled(
 
 
 def entities_by_key(
-    conn: Connection, flow: int, rule: int, hashes: Sequence[int]
-) -> dict[int, list[int]]:
-    """Entities by hash of their key under this match rule. Hashes only suggest: compare keys."""
+    conn: Connection, flow: int, rule: int, hashes: Iterable[int]
+) -> Iterator[list[tuple[int, int]]]:
+    """(hash, entity) of those with one of these keys under this match rule, in blocks: one key
+    may be every entity's. Hashes only suggest: compare keys."""
     key = tables.match_key.c
-    found: dict[int, list[int]] = {}
     for part in bulk.chunks(sorted(set(hashes))):
-        for row in conn.execute(
+        query = (
             select(key.hash, key.entity_id)
             .where(key.flow_id == flow, key.rule == rule, bulk.among(conn, key.hash, part))
             .order_by(key.hash, key.entity_id)
-        ):
-            found.setdefault(row.hash, []).append(row.entity_id)
-    return found
+            .execution_options(stream_results=True, max_row_buffer=bulk.CHUNK)
+        )
+        with conn.execute(query) as result:
+            for block in result.partitions(bulk.CHUNK):
+                yield [(row.hash, row.entity_id) for row in block]
 
 
 def open_work(conn: Connection, flow: int, *, size: int = bulk.CHUNK) -> Iterator[list[int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,6 +141,35 @@ def fingerprint_mapping(conn: Connection, flow: int, member: str, digest: str) -
         .where(m.flow_id == flow, m.name == member, f.digest == digest)
     ).scalar()
     return None if found is None else codec.loads(found) or None
+
+
+def fingerprint_mappings(conn: Connection, flow: int) -> dict[tuple[str, str], Any]:
+    """Every mapping saved, by member and digest."""
+    f, m = tables.fingerprint.c, tables.member.c
+    rows = conn.execute(
+        select(m.name, f.digest, f.mapping)
+        .join(tables.member, m.id == f.member_id)
+        .where(m.flow_id == flow)
+    )
+    found = {(str(row.name), str(row.digest)): codec.loads(row.mapping) for row in rows}
+    return {mark: mapping for mark, mapping in found.items() if mapping}
+
+
+def fingerprints_of(
+    conn: Connection, flow: int, member: str, keys: Sequence[str]
+) -> dict[str, str]:
+    """Under which digest the bases of these records' links were made."""
+    f, link = tables.fingerprint.c, tables.link.c
+    number = names(conn, flow).ids.get(member)
+    found: dict[str, str] = {}
+    for part in bulk.chunks(keys):
+        rows = conn.execute(
+            select(link.key, f.digest)
+            .join(tables.fingerprint, f.id == link.fingerprint_id)
+            .where(link.member_id == number, bulk.among(conn, link.key, part))
+        )
+        found.update((str(key), str(digest)) for key, digest in rows)
+    return found
 
 
 def names(conn: Connection, flow: int) -> Names:

@@ -11,18 +11,17 @@ is of the items shown, named together by the hold's digest: nothing unlisted is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, tuple_
 from sqlalchemy import text as sql
 
 from syncd.core.hashing import digest as digest_of
 from syncd.errors import ConfigError
 from syncd.store import bulk, codec, tables
-from syncd.store.entities import mark_work
 
 OPEN = "open"
 APPROVED = "approved"
@@ -124,16 +123,8 @@ def add(
         number = int(found)
         if reason:
             conn.execute(hold.update().where(hold.c.id == number).values(reason=reason))
-    before = {
-        (row.entity_id, row.member, row.op_digest): ItemState(row.state)
-        for part in bulk.chunks([i.entity for i in items])
-        for row in conn.execute(
-            select(item.c.entity_id, item.c.member, item.c.op_digest, item.c.state).where(
-                item.c.hold_id == number, bulk.among(conn, item.c.entity_id, part)
-            )
-        )
-    }
     wanted = {(i.entity, i.member, i.op_digest): i for i in items}
+    before = _states(conn, number, wanted)
     # Creates of entities that are not in the store yet (0) have no record to tell them apart.
     records = {mark[:2] for mark in wanted if mark[0]}
     set_states(
@@ -161,14 +152,43 @@ def add(
             for i in new
         ],
     )
-    _refresh_digest(conn, number)
+    _move_digest(conn, number, [mark for mark in wanted if mark not in before], [])
     return number
 
 
 _Mark = tuple[int, str, str]  # entity, member, operation digest
 
 
+def _states(conn: Connection, hold_id: int, marks: Collection[_Mark]) -> dict[_Mark, ItemState]:
+    """Of every item of these entities; of those not stored yet (0), of these very operations:
+    such a hold may have a million others."""
+    item = tables.hold_item.c
+    query = select(item.entity_id, item.member, item.op_digest, item.state).where(
+        item.hold_id == hold_id
+    )
+    stored = sorted({entity for entity, _, _ in marks if entity})
+    new = sorted({(member, digest) for entity, member, digest in marks if not entity})
+    queries = [query.where(bulk.among(conn, item.entity_id, part)) for part in bulk.chunks(stored)]
+    for member in {member for member, _ in new}:
+        digests = [digest for of, digest in new if of == member]
+        queries += [
+            query.where(
+                item.entity_id == 0, item.member == member, bulk.among(conn, item.op_digest, part)
+            )
+            for part in bulk.chunks(digests)
+        ]
+    return {
+        (row.entity_id, row.member, row.op_digest): ItemState(row.state)
+        for one in queries
+        for row in conn.execute(one)
+    }
+
+
 def set_states(conn: Connection, hold_id: int, states: Mapping[_Mark, ItemState]) -> None:
+    before = _states(conn, hold_id, states)
+    was = {mark for mark in states if before.get(mark) is ItemState.HELD}
+    shall = {mark for mark, state in states.items() if state is ItemState.HELD and mark in before}
+    _move_digest(conn, hold_id, shall - was, was - shall)
     bulk.update(
         conn,
         tables.hold_item,
@@ -199,23 +219,62 @@ def waiting(conn: Connection, flow: int, entities: Sequence[int]) -> dict[int, l
     return found
 
 
-def waiting_entities(conn: Connection, flow: int) -> list[int]:
-    """Entities with items that no run has settled, ascending; those not stored yet left out."""
+def waiting_of_kind(conn: Connection, flow: int, kind: str) -> list[HoldItem]:
+    """Items of this kind that no run has settled: for a kind with an item a member."""
     hold, item = tables.hold.c, tables.hold_item.c
-    return list(
-        conn.execute(
-            select(item.entity_id)
-            .join(tables.hold, hold.id == item.hold_id)
-            .where(
-                hold.flow_id == flow,
-                hold.state != CLOSED,
-                item.entity_id != 0,
-                item.state.in_([s.value for s in WAITING]),
-            )
-            .order_by(item.entity_id)
-            .distinct()
-        ).scalars()
+    query = (
+        select(tables.hold_item)
+        .join(tables.hold, hold.id == item.hold_id)
+        .where(
+            hold.flow_id == flow,
+            hold.kind == kind,
+            hold.state != CLOSED,
+            item.state.in_([s.value for s in WAITING]),
+        )
+        .order_by(item.hold_id, item.member)
     )
+    return [_item(row) for row in conn.execute(query)]
+
+
+def waiting_of_none(conn: Connection, flow: int) -> Iterator[list[HoldItem]]:
+    """`waiting` of entities that are not stored yet, in blocks, hold by hold."""
+    item = tables.hold_item.c
+    for number in _not_closed(conn, flow):
+        last = ("", "")
+        while True:
+            rows = conn.execute(
+                select(tables.hold_item)
+                .where(
+                    item.hold_id == number,
+                    item.entity_id == 0,
+                    item.state.in_([s.value for s in WAITING]),
+                    tuple_(item.member, item.op_digest) > last,
+                )
+                .order_by(item.member, item.op_digest)
+                .limit(bulk.CHUNK)
+            ).all()
+            if rows:
+                yield [_item(row) for row in rows]
+            if len(rows) < bulk.CHUNK:
+                break
+            last = (rows[-1].member, rows[-1].op_digest)
+
+
+def waiting_entities(conn: Connection, flow: int) -> Iterator[list[int]]:
+    """Entities with items that no run has settled, ascending, in blocks, hold by hold; those not
+    stored yet left out."""
+    item = tables.hold_item.c
+    for number in _not_closed(conn, flow):
+        query = select(item.entity_id).where(
+            item.hold_id == number, item.state.in_([s.value for s in WAITING])
+        )
+        yield from bulk.ascending(conn, query, item.entity_id)
+
+
+def _not_closed(conn: Connection, flow: int) -> list[int]:
+    hold = tables.hold.c
+    query = select(hold.id).where(hold.flow_id == flow, hold.state != CLOSED).order_by(hold.id)
+    return list(conn.execute(query).scalars())
 
 
 def settle(conn: Connection, items: Iterable[HoldItem], state: ItemState, *, at: str) -> None:
@@ -226,24 +285,36 @@ def settle(conn: Connection, items: Iterable[HoldItem], state: ItemState, *, at:
         by_hold.setdefault(i.hold, {})[i.entity, i.member, i.op_digest] = state
     for number, states in by_hold.items():
         set_states(conn, number, states)
-        _refresh_digest(conn, number)
         _close_if_done(conn, number, at)
 
 
-def _refresh_digest(conn: Connection, hold_id: int) -> None:
-    item = tables.hold_item.c
-    rows = conn.execute(
-        select(item.entity_id, item.member, item.op_digest)
-        .where(item.hold_id == hold_id, item.state == ItemState.HELD.value)
-        .order_by(item.entity_id, item.member, item.op_digest)
-    )
-    value = digest_of([list(row) for row in rows])
-    hold = tables.hold
-    conn.execute(hold.update().where(hold.c.id == hold_id).values(digest=value))
+def _move_digest(
+    conn: Connection, hold_id: int, held: Iterable[_Mark], left: Iterable[_Mark]
+) -> None:
+    """The digest of a hold is the sum of its held items': a run that adds to a hold of a million,
+    or takes from it, need not read them all again."""
+    change = sum(_number(mark) for mark in held) - sum(_number(mark) for mark in left)
+    if change:
+        hold = tables.hold
+        before = conn.execute(select(hold.c.digest).where(hold.c.id == hold_id)).scalar_one()
+        value = (int(before or "0", 16) + change) % (1 << 128)
+        conn.execute(hold.update().where(hold.c.id == hold_id).values(digest=f"{value:032x}"))
+
+
+def _number(mark: _Mark) -> int:
+    return int(digest_of(list(mark)), 16)
 
 
 def _close_if_done(conn: Connection, hold_id: int, at: str) -> None:
-    if not any(s in WAITING for s in counts(conn, hold_id)):
+    item = tables.hold_item.c
+    left = conn.execute(
+        select(item.entity_id)
+        .where(item.hold_id == hold_id, item.state.in_([s.value for s in WAITING]))
+        # from the end, since items are settled from the beginning: what waits is found at once
+        .order_by(item.entity_id.desc(), item.member.desc(), item.op_digest.desc())
+        .limit(1)
+    ).first()
+    if left is None:
         hold = tables.hold
         conn.execute(hold.update().where(hold.c.id == hold_id).values(state=CLOSED, closed_at=at))
 
@@ -305,16 +376,20 @@ def discard(
     """Give the operations up: the next run excuses their links, or takes the change behind them
     back. Answers how many; raises as `approve` does."""
     found = hold(conn, hold_id)
-    if revert and found is not None and found.kind == "create":
-        raise ConfigError(
-            "making a record is not taken back: that would delete it where somebody made it",
-            code="SY0189",
-            where=f"hold {hold_id}",
-            hint="discard without --revert leaves those records alone; delete them in "
-            f"{found.cause or 'their system'} if they shall go",
-        )
+    if revert and found is not None and not revertible(found):
+        why = f"no member's change is behind this hold of kind {found.kind}"
+        hint = "discard without --revert leaves those records alone"
+        if found.kind == "create":
+            why = "making a record is not taken back: that would delete it where somebody made it"
+            hint += f"; delete them in {found.cause or 'their system'} if they shall go"
+        raise ConfigError(why, code="SY0189", where=f"hold {hold_id}", hint=hint)
     state = ItemState.REVERTED if revert else ItemState.EXCUSED
     return _answer(conn, hold_id, digest, DISCARDED, state, by, at)
+
+
+def revertible(found: Hold) -> bool:
+    """Whether there is a change of a member behind it that can be taken back where it was made."""
+    return bool(found.cause) and found.kind not in ("create", "empty")
 
 
 def _answer(
@@ -340,17 +415,14 @@ def _answer(
             where=where,
             hint=f"look again with `syncd holds show {hold_id}`, then decide",
         )
-    item, h = tables.hold_item, tables.hold
-    held = items(conn, hold_id, state=ItemState.HELD)
-    conn.execute(
-        item.update()
-        .where(item.c.hold_id == hold_id, item.c.state == ItemState.HELD.value)
-        .values(state=item_state.value)
-    )
+    item, h, entity = tables.hold_item, tables.hold, tables.entity
+    held = (item.c.hold_id == hold_id, item.c.state == ItemState.HELD.value)
+    entities = select(item.c.entity_id).where(*held)
+    conn.execute(entity.update().where(entity.c.id.in_(entities)).values(work=1))
+    answered = conn.execute(item.update().where(*held).values(state=item_state.value)).rowcount
     conn.execute(h.update().where(h.c.id == hold_id).values(state=state, by=by))
-    mark_work(conn, {i.entity: True for i in held})
     _close_if_done(conn, hold_id, at)
-    return len(held)
+    return answered
 
 
 # --- rows and values -----------------------------------------------------------------------

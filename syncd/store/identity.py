@@ -10,7 +10,7 @@ Of the rules only the match rules and the fields' comparisons are used.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -56,18 +56,32 @@ class Act:
 
 def never_pairs(conn: Connection, flow: int) -> frozenset[Pair]:
     """Pairs of records that a person said are not the same."""
+    return frozenset(pair for block in never_blocks(conn, flow) for pair in block)
+
+
+def never_blocks(conn: Connection, flow: int) -> Iterator[list[Pair]]:
     d = tables.decision.c
-    rows = conn.execute(
-        select(d["keys"]).where(
-            d.flow_id == flow,
-            d.choice == Choice.NEVER.value,
-            d.state == conflicts.USED,
-        )
-    )
-    return frozenset(
-        frozenset((str(member), str(key)) for member, key in codec.loads(text))
-        for text in rows.scalars()
-    )
+    last = 0
+    while True:
+        rows = conn.execute(
+            select(d.id, d["keys"])
+            .where(
+                d.flow_id == flow,
+                d.choice == Choice.NEVER.value,
+                d.state == conflicts.USED,
+                d.id > last,
+            )
+            .order_by(d.id)
+            .limit(bulk.CHUNK)
+        ).all()
+        if rows:
+            yield [
+                frozenset((str(member), str(key)) for member, key in codec.loads(row.keys))
+                for row in rows
+            ]
+        if len(rows) < bulk.CHUNK:
+            return
+        last = rows[-1].id
 
 
 def join(act: Act, records: Sequence[Record]) -> int:

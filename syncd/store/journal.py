@@ -175,14 +175,6 @@ def supersede_planned(conn: Connection, flow: int, *, run: int | None = None) ->
 # --- reading -------------------------------------------------------------------------------
 
 
-def unsettled(
-    conn: Connection, flow: int, *, size: int = bulk.CHUNK
-) -> Iterator[list[JournalEntry]]:
-    """Entries whose outcome is not known (sent, unknown), oldest first, in blocks. Entries may be
-    settled between two blocks."""
-    return _blocks(conn, flow, size, [_UNSETTLED, _in(OUTCOME_OPEN)])
-
-
 def planned(
     conn: Connection, flow: int, run: int, *, size: int = bulk.CHUNK
 ) -> Iterator[list[JournalEntry]]:
@@ -192,19 +184,52 @@ def planned(
     )
 
 
-def unknown_creates(conn: Connection, flow: int) -> dict[str, list[int]]:
-    """By member, the entities of which a record may have been made there or not, ascending."""
+def unknown_creates(conn: Connection, flow: int, *, limit: int) -> dict[str, list[int]]:
+    """By member, the first entities of which a record may have been made there or not."""
+    op = tables.operation.c
+    found: dict[str, list[int]] = {}
+    for number, member in names(conn, flow).members.items():
+        ids = conn.execute(
+            select(op.entity_id)
+            .where(
+                op.flow_id == flow,
+                _UNSETTLED,
+                _in(OUTCOME_OPEN),
+                op.kind == OpKind.CREATE.value,
+                op.member_id == number,
+            )
+            .order_by(op.entity_id)
+            .distinct()
+            .limit(limit)
+        ).scalars()
+        if listed := [int(i) for i in ids]:
+            found[member] = listed
+    return found
+
+
+def unsettled_batches(conn: Connection, flow: int) -> list[tuple[str, str | None]]:
+    """(member, token) of entries whose outcome is not known, oldest first: what went out together
+    has one token, and what has none is one batch a member."""
     op = tables.operation.c
     known = names(conn, flow)
-    found: dict[str, list[int]] = {}
-    for row in conn.execute(
-        select(op.member_id, op.entity_id)
-        .where(op.flow_id == flow, _UNSETTLED, _in(OUTCOME_OPEN), op.kind == OpKind.CREATE.value)
-        .order_by(op.entity_id)
-        .distinct()
-    ):
-        found.setdefault(known.members[row.member_id], []).append(row.entity_id)
-    return found
+    rows = conn.execute(
+        select(op.member_id, op.token)
+        .where(op.flow_id == flow, _UNSETTLED, _in(OUTCOME_OPEN))
+        .group_by(op.member_id, op.token)
+        .order_by(func.min(op.id))
+    )
+    return [(known.members[row.member_id], row.token) for row in rows]
+
+
+def unsettled_of(
+    conn: Connection, flow: int, member: str, token: str | None, *, after: int, limit: int | None
+) -> list[JournalEntry]:
+    """Entries of one such batch, in order of their ids above `after`."""
+    op = tables.operation.c
+    number = names(conn, flow).ids[member]
+    same = op.token.is_(None) if token is None else op.token == token
+    batch = [_in(OUTCOME_OPEN), op.flow_id == flow, op.member_id == number, same, op.id > after]
+    return _read(conn, flow, [_UNSETTLED, *batch], limit)
 
 
 def of_entities(conn: Connection, flow: int, ids: Sequence[int]) -> list[JournalEntry]:

@@ -16,10 +16,11 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import NoResultFound
 
-from syncd.errors import StoreError, StoreRefused
+from syncd.errors import StoreRefused
 from syncd.seams import Seams
 from syncd.store import connect, sidecar
 from syncd.store.connect import APPLICATION_ID, NOT_OURS, Place, corrupt, translated
+from syncd.store.disk import refused
 from syncd.store.migrate import migrate
 
 _MAGIC = b"SQLite format 3\0"
@@ -68,9 +69,9 @@ def _looks_like_sqlite(place: Place, path: Path) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise StoreError(
-            f"the state cannot be read: {error.strerror}",
-            code="SY0432",
+        raise refused(
+            "the state cannot be read",
+            error,
             where=str(path),
             hint="The file must be readable and writable by the user that runs syncd.",
         ) from error
@@ -173,9 +174,9 @@ def make_folder(place: Place) -> None:
     try:
         place.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(
-            f"the folder of the state cannot be created: {error.strerror}",
-            code="SY0432",
+        raise refused(
+            "the folder of the state cannot be created",
+            error,
             where=str(place.path.parent),
             hint="Create it, writable by the user that runs syncd, or change [state] url.",
         ) from error
@@ -186,9 +187,9 @@ def _touch(path: Path) -> None:
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
-        raise StoreError(
-            f"the state cannot be created: {error.strerror}",
-            code="SY0432",
+        raise refused(
+            "the state cannot be created",
+            error,
             where=str(path),
             hint="The folder must exist and be writable by the user that runs syncd.",
         ) from error

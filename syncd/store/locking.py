@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from syncd.errors import StoreBusy, StoreError
+from syncd.errors import StoreBusy
 from syncd.seams import Seams
+from syncd.store.disk import refused
 
 _FIRST_PAUSE = 0.002
 _LONGEST_PAUSE = 0.05
@@ -72,9 +73,9 @@ class FileLock:
             try:
                 self._handle = os.open(self.path, flags, 0o600)
             except OSError as error:
-                raise StoreError(
-                    f"cannot open the lock file: {error.strerror}",
-                    code="SY0432",
+                raise refused(
+                    "cannot open the lock file",
+                    error,
                     where=str(self.path),
                     hint="The folder of the state must exist and be writable by this user.",
                 ) from error

@@ -7,12 +7,12 @@ open ──► solved      it went through, or was planned away
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import ColumnElement, Connection, Select, TextClause, func, select
 from sqlalchemy import text as sql
 
 from syncd.errors import ConfigError
@@ -62,9 +62,17 @@ def put(conn: Connection, flow: int, refused: Sequence[Refused], *, at: str) -> 
     known = names(conn, flow)
     before = {
         _mark(q.refused): q
-        for part in bulk.chunks(sorted({r.entity for r in refused}))
+        for part in bulk.chunks(sorted({r.entity for r in refused if r.entity}))
         for q in _read(conn, known, _of_entities(conn, flow, part))
     }
+    for member in sorted({r.member for r in refused if not r.entity}):
+        keys = [r.key for r in refused if r.member == member and not r.entity and r.key is not None]
+        for names_ in bulk.chunks(keys):
+            here = _of_none(conn, flow, member)
+            query = select(tables.quarantine).where(
+                *here, bulk.among(conn, tables.quarantine.c.key, names_)
+            )
+            before |= {_mark(q.refused): q for q in _read(conn, known, query)}
     wanted = {_mark(r): r for r in refused}
     changed: list[tuple[Any, ...]] = []
     new: list[tuple[Any, ...]] = []
@@ -107,20 +115,16 @@ def blocked(
     }
 
 
-def due(conn: Connection, flow: int, *, now: str) -> list[int]:
-    """Entities with something that may be tried again."""
+def due(conn: Connection, flow: int, *, now: str) -> Iterator[list[int]]:
+    """Entities with something that may be tried again, ascending, in blocks."""
     q = tables.quarantine.c
-    rows = conn.execute(
-        select(q.entity_id)
-        .where(q.flow_id == flow, _QUARANTINED)
-        .where(
-            (q.state == QuarantineState.RETRY.value)
-            | ((q.state == QuarantineState.OPEN.value) & (q.next_at <= now))
-        )
-        .order_by(q.entity_id)
-        .distinct()
+    waiting = select(q.entity_id).where(
+        q.flow_id == flow,
+        _QUARANTINED,
+        (q.state == QuarantineState.RETRY.value)
+        | ((q.state == QuarantineState.OPEN.value) & (q.next_at <= now)),
     )
-    return [int(number) for number in rows.scalars()]
+    return bulk.ascending(conn, waiting, q.entity_id)
 
 
 def solve(conn: Connection, flow: int, solved: Iterable[tuple[int, str]]) -> None:
@@ -146,16 +150,43 @@ def solve(conn: Connection, flow: int, solved: Iterable[tuple[int, str]]) -> Non
         )
 
 
-def solve_unlinked(conn: Connection, flow: int, member: str, but: Collection[str]) -> None:
-    """Records of no entity that were read again, or are gone: all except these keys."""
+def solve_unlinked(
+    conn: Connection, flow: int, member: str, still: Callable[[Sequence[str]], Collection[str]]
+) -> None:
+    """Records of no entity that were read again, or are gone. still: those of some keys that are
+    as unreadable as they were."""
     q = tables.quarantine.c
-    here = (q.flow_id == flow, q.entity_id == 0, q.member_id == names(conn, flow).ids[member])
-    rows = conn.execute(select(q.id, q.key).where(*here, _QUARANTINED)).all()
-    done = [(r.id, QuarantineState.SOLVED.value) for r in rows if r.key not in but]
-    bulk.update(conn, tables.quarantine, ("id",), ("state",), done)
+    last = 0
+    while True:
+        rows = conn.execute(
+            select(q.id, q.key)
+            .where(*_of_none(conn, flow, member), q.id > last)
+            .order_by(q.id)
+            .limit(bulk.CHUNK)
+        ).all()
+        kept = still([str(r.key) for r in rows]) if rows else ()
+        done = [(r.id, QuarantineState.SOLVED.value) for r in rows if r.key not in kept]
+        bulk.update(conn, tables.quarantine, ("id",), ("state",), done)
+        if len(rows) < bulk.CHUNK:
+            return
+        last = rows[-1].id
+
+
+def _of_none(conn: Connection, flow: int, member: str) -> list[ColumnElement[bool] | TextClause]:
+    q = tables.quarantine.c
+    number = names(conn, flow).ids[member]
+    return [q.flow_id == flow, q.entity_id == 0, q.member_id == number, _QUARANTINED]
 
 
 # --- what people see and ask ---------------------------------------------------------------
+
+
+def count(conn: Connection, flow: int) -> int:
+    """How many `quarantined` would answer."""
+    q = tables.quarantine.c
+    waiting = (q.flow_id == flow, _QUARANTINED, q.state != QuarantineState.DROPPED.value)
+    query = select(func.count()).select_from(tables.quarantine).where(*waiting)
+    return int(conn.execute(query).scalar_one())
 
 
 def quarantined(

@@ -18,6 +18,7 @@ from syncd.seams import Seams
 from syncd.store import admit, connect, lease, lifecycle, sidecar
 from syncd.store.connect import DAMAGED, NOT_OURS, Place, translated
 from syncd.store.database import PATIENCE, checkpoint, file_lock, shut
+from syncd.store.disk import refused
 from syncd.store.lifecycle import Facts
 from syncd.store.tables import flow as flows
 
@@ -153,9 +154,9 @@ def _set_files_aside(path: Path, stamp: str) -> str:
                 part.rename(kept.with_name(kept.name + end))
         sidecar.sync_folder(path.parent)
     except OSError as error:
-        raise StoreError(
-            f"the old state cannot be set aside: {error.strerror}",
-            code="SY0432",
+        raise refused(
+            "the old state cannot be set aside",
+            error,
             where=str(path),
             hint="The folder must be writable by this user.",
         ) from error

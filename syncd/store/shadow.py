@@ -23,6 +23,8 @@ from syncd.store.entities import (
 from syncd.store.flows import (
     MemberState,
     fingerprint_mapping,
+    fingerprint_mappings,
+    fingerprints_of,
     flow_fingerprint,
     flow_id,
     flows,
@@ -57,6 +59,8 @@ __all__ = [
     "entity_of",
     "find_link",
     "fingerprint_mapping",
+    "fingerprint_mappings",
+    "fingerprints_of",
     "flow_fingerprint",
     "flow_id",
     "flows",

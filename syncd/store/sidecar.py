@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from syncd.errors import ConfigError, StoreError, StoreRefused
+from syncd.store.disk import refused
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -106,9 +107,9 @@ def _path(state_dir: Path, deployment: str) -> Path:
 
 
 def _failed(verb: str, path: Path, error: OSError) -> StoreError:
-    return StoreError(
-        f"cannot {verb} the state's counter file: {error.strerror}",
-        code="SY0432",
+    return refused(
+        f"cannot {verb} the state's counter file",
+        error,
         where=str(path),
         hint="Free disk space or mend the permissions of the folder, then run again.",
     )

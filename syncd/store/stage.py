@@ -1,22 +1,19 @@
 """The scratch of one run: what was read and differs, who was found, what is planned.
 
-A private SQLite file that dies with its run; a crash loses nothing, since everything in it is
-derived from the systems and the store. It keeps memory flat: a first sync of a million records
-passes through here in blocks. Payloads are pickled: only this process writes and reads them.
+It keeps memory flat: a first sync of a million records passes through here in blocks, and sets
+that may be as big (cases, approvals that wait, records that moved) lie here too.
 """
 
 from __future__ import annotations
 
 import pickle
-import sqlite3
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from syncd.core.model import Record
-from syncd.errors import StoreError
+from syncd.store.scratch import BLOCK, Scratch
 
 _SCHEMA = """
 CREATE TABLE seen (
@@ -25,13 +22,23 @@ CREATE TABLE seen (
 CREATE TABLE seen_key (rule INTEGER, hash INTEGER, seen INTEGER, entity INTEGER);
 CREATE TABLE known_key (rule INTEGER, hash INTEGER, entity INTEGER);
 CREATE TABLE component (root INTEGER, seen INTEGER, entity INTEGER);
+CREATE TABLE node (number INTEGER PRIMARY KEY, entity INTEGER UNIQUE);
 CREATE TABLE unit (id INTEGER PRIMARY KEY, entity INTEGER, payload BLOB);
 CREATE TABLE todo (entity INTEGER PRIMARY KEY);
 CREATE TABLE blocked (entity INTEGER PRIMARY KEY);
 CREATE TABLE draft (id INTEGER PRIMARY KEY, payload BLOB);
+CREATE TABLE sought (hash INTEGER PRIMARY KEY);
+CREATE TABLE who_case (id INTEGER PRIMARY KEY, payload BLOB);
+CREATE TABLE said (digest TEXT, id INTEGER, payload BLOB, PRIMARY KEY (digest, id));
+CREATE TABLE used (id INTEGER PRIMARY KEY);
+CREATE TABLE never (member TEXT, key TEXT, other TEXT, other_key TEXT,
+    PRIMARY KEY (member, key, other, other_key)) WITHOUT ROWID;
+CREATE TABLE waiting (id INTEGER PRIMARY KEY, digest TEXT, payload BLOB, fate TEXT);
+CREATE INDEX waiting_digest ON waiting (digest);
+CREATE TABLE stale (entity INTEGER PRIMARY KEY);
 """
+_NAME_INDEX = "CREATE INDEX IF NOT EXISTS seen_name ON seen (member, key)"
 _KEY_INDEX = "CREATE INDEX IF NOT EXISTS seen_key_hash ON seen_key (rule, hash, seen, entity)"
-_BLOCK = 1000
 
 
 class Seen(NamedTuple):
@@ -39,7 +46,7 @@ class Seen(NamedTuple):
 
     entity  0 = unlinked
     status  seen | missing | bad (a value that cannot be represented: set aside, with `reason`) |
-            unread (there is no telling)
+            unread (there is no telling) | answered (unlinked, and no free record)
     """
 
     id: int
@@ -51,30 +58,14 @@ class Seen(NamedTuple):
     reason: str
 
 
-class Stage:
-    """Safe to use from several tasks; `lock` comes from the run's seams."""
+class Stage(Scratch):
+    """loaded: names of what was copied here from the store once; any_waiting: whether operations
+    wait that are held for entities not stored yet."""
 
     def __init__(self, folder: Path | None, lock: AbstractContextManager[Any]) -> None:
-        self._lock = lock
-        self._file = tempfile.NamedTemporaryFile(  # noqa: SIM115
-            prefix="syncd-run-", suffix=".scratch", dir=folder
-        )
-        try:
-            self._db = sqlite3.connect(
-                self._file.name, check_same_thread=False, isolation_level=None
-            )
-            self._db.execute("PRAGMA journal_mode = OFF")
-            self._db.execute("PRAGMA synchronous = OFF")
-            self._db.execute("PRAGMA cache_size = -4000")
-            self._db.execute("PRAGMA temp_store = FILE")
-            self._db.executescript(_SCHEMA)
-        except sqlite3.Error as error:
-            self._file.close()
-            raise self._full(error) from error
-
-    def close(self) -> None:
-        self._db.close()
-        self._file.close()
+        super().__init__(folder, lock, _SCHEMA)
+        self.loaded: set[str] = set()
+        self.any_waiting = False
 
     # -- what was read -----------------------------------------------------------------------
 
@@ -91,6 +82,7 @@ class Stage:
 
     def add_new(self, rows: Sequence[tuple[str, str, int, str, Record | None, str]]) -> None:
         """Those of `add_seen` whose record is not on the stage yet."""
+        self._run(_NAME_INDEX)
         fresh = [
             row
             for row in rows
@@ -100,6 +92,7 @@ class Stage:
 
     def set_bad(self, member: str, key: str) -> None:
         """A record staged before turns out to be one of several with this key."""
+        self._run(_NAME_INDEX)
         self._run("UPDATE seen SET status = 'bad' WHERE member = ? AND key = ?", (member, key))
 
     def index_seen(self) -> None:
@@ -113,9 +106,20 @@ class Stage:
         marks = ",".join("?" * len(ids))
         return self._seen(f"SELECT * FROM seen WHERE id IN ({marks}) ORDER BY id", ids)
 
-    def free(self) -> Iterator[list[Seen]]:
-        """Unlinked records, in blocks."""
-        return self._stream("entity = 0 AND status = 'seen'")
+    def free(self, but: Callable[[int], bool] | None = None) -> Iterator[list[Seen]]:
+        """Unlinked records, in blocks; those whose ids `but` has are not even unpacked."""
+        for block in self.free_names():
+            ids = [i for i, _, _ in block if but is None or not but(i)]
+            if ids:
+                yield self.seen(ids)
+
+    def free_names(self) -> Iterator[list[tuple[int, str, str]]]:
+        """(id, member, key) of unlinked records, in blocks."""
+        last = 0
+        sql = "SELECT id, member, key FROM seen WHERE id > ? AND entity = 0 AND status = 'seen' "
+        while block := self._run(f"{sql} ORDER BY id LIMIT {BLOCK}", (last,)):
+            yield block
+            last = block[-1][0]
 
     def linked(self) -> Iterator[list[Seen]]:
         """Linked records that changed, in blocks."""
@@ -125,6 +129,12 @@ class Stage:
         """Unlinked records with a value that cannot be represented, in blocks."""
         return self._stream("entity = 0 AND status = 'bad'")
 
+    def barring(self) -> Iterator[list[Seen]]:
+        """Unlinked records of which nothing may be made, in blocks: unreadable ones, and those
+        that were dealt with otherwise (suppressed, asked about). Each may be the same thing as
+        another with its key."""
+        return self._stream("entity = 0 AND status IN ('bad', 'answered')")
+
     def missing(self, member: str) -> Iterator[list[Seen]]:
         return self._stream("member = ? AND status = 'missing'", (member,))
 
@@ -133,8 +143,20 @@ class Stage:
         sql = "UPDATE seen SET status = 'unread', reason = ? WHERE id = ?"
         self._many(sql, [(reason, i) for i in ids])
 
+    def answer(self, ids: Iterable[int]) -> None:
+        """Unlinked records that were dealt with and are no free ones any more."""
+        sql = "UPDATE seen SET status = 'answered' WHERE id = ? AND entity = 0"
+        self._many(sql, [(i,) for i in ids])
+
     def set_aside(self) -> Iterator[list[Seen]]:
         return self._stream("status = 'bad'")
+
+    def unreadable_among(self, member: str, keys: Sequence[str]) -> set[str]:
+        """Which of these are of an unlinked record with a value that cannot be represented."""
+        self._run(_NAME_INDEX)
+        marks = ",".join("?" * len(keys))
+        sql = "SELECT key FROM seen WHERE member = ? AND status = 'bad' AND entity = 0"
+        return {r[0] for r in self._run(f"{sql} AND key IN ({marks})", (member, *keys))}
 
     def count(self, what: str = "1") -> int:
         return int(self._run(f"SELECT count(*) FROM seen WHERE {what}")[0][0])
@@ -145,6 +167,15 @@ class Stage:
     def adopt(self, ids: Sequence[int], entity: int) -> None:
         """These records belong to this entity from now on."""
         self._many("UPDATE seen SET entity = ? WHERE id = ?", [(entity, i) for i in ids])
+
+    # -- what is looked for ------------------------------------------------------------------
+
+    def seek(self, hashes: Iterable[int]) -> int:
+        """Match key hashes to look for; answers how many of them are new."""
+        return self._many("INSERT OR IGNORE INTO sought VALUES (?)", [(h,) for h in hashes])
+
+    def sought(self, value: int) -> bool:
+        return bool(self._run("SELECT 1 FROM sought WHERE hash = ?", (value,)))
 
     # -- who is who --------------------------------------------------------------------------
 
@@ -168,6 +199,26 @@ class Stage:
         self._run(_KEY_INDEX)
         return self._rows("SELECT rule, hash, seen, entity FROM seen_key ORDER BY 1, 2, 3, 4")
 
+    def number_entities(self) -> None:
+        """Small numbers for the entities that have keys here, ascending: see `entity_nodes`."""
+        self._run(
+            "INSERT INTO node (entity) SELECT DISTINCT entity FROM seen_key WHERE entity > 0 "
+            "ORDER BY 1"
+        )
+
+    def entity_nodes(self) -> Iterator[list[tuple[int, int]]]:
+        """(number, entity), in order"""
+        return self._rows("SELECT number, entity FROM node ORDER BY 1")
+
+    def nodes_in_order(self) -> Iterator[list[tuple[int, int, int, int]]]:
+        """As `keys_in_order`, with the entity's small number in its place."""
+        self._run(_KEY_INDEX)
+        return self._rows(
+            "SELECT k.rule, k.hash, k.seen, coalesce(n.number, 0) FROM seen_key AS k "
+            "LEFT JOIN node AS n ON n.entity = k.entity "
+            "ORDER BY k.rule, k.hash, k.seen, k.entity"
+        )
+
     def add_components(self, rows: Iterable[tuple[int, int, int]]) -> None:
         """(root, seen id or 0, entity or 0)"""
         self._many("INSERT INTO component VALUES (?,?,?)", rows)
@@ -176,6 +227,19 @@ class Stage:
         """Ordered by root."""
         self._run("CREATE INDEX IF NOT EXISTS component_root ON component (root, seen, entity)")
         return self._rows("SELECT root, seen, entity FROM component ORDER BY 1, 2, 3")
+
+    def seen_under(self, root: int, limit: int) -> list[Seen]:
+        """The first records of one component, in an order that is the same in every run."""
+        return self._seen(
+            "SELECT s.* FROM component AS c JOIN seen AS s ON s.id = c.seen WHERE c.root = ? "
+            "ORDER BY s.member, s.key LIMIT ?",
+            (root, limit),
+        )
+
+    def entities_under(self, root: int) -> Iterator[list[int]]:
+        sql = "SELECT entity FROM component WHERE root = ? AND entity > 0 ORDER BY entity"
+        for block in self._rows(sql, (root,)):
+            yield [entity for (entity,) in block]
 
     def add_units(self, rows: Iterable[tuple[int, Any]]) -> None:
         """(entity or 0, what linking found)"""
@@ -195,6 +259,46 @@ class Stage:
         return {
             r[0]
             for r in self._run(f"SELECT entity FROM blocked WHERE entity IN ({marks})", entities)
+        }
+
+    def add_cases(self, cases: Iterable[Any]) -> None:
+        """Of who is who."""
+        packed = [(pickle.dumps(case, 5),) for case in cases]
+        self._many("INSERT INTO who_case (payload) VALUES (?)", packed)
+
+    def cases(self) -> Iterator[list[Any]]:
+        for block in self._rows("SELECT id, payload FROM who_case ORDER BY id"):
+            yield [pickle.loads(payload) for _, payload in block]
+
+    def add_said(self, rows: Iterable[tuple[str, int, Any]]) -> None:
+        """(digest of the case, id, what a person decided of it)"""
+        packed = [(digest, number, pickle.dumps(said, 5)) for digest, number, said in rows]
+        self._many("INSERT INTO said VALUES (?,?,?)", packed)
+
+    def said(self, digest: str) -> Any | None:
+        """The latest decision of a case."""
+        sql = "SELECT payload FROM said WHERE digest = ? ORDER BY id DESC LIMIT 1"
+        found = self._run(sql, (digest,))
+        return pickle.loads(found[0][0]) if found else None
+
+    def use(self, number: int) -> None:
+        """This run acts on that decision."""
+        self._run("INSERT OR IGNORE INTO used VALUES (?)", (number,))
+
+    def used(self) -> Iterator[list[int]]:
+        for block in self._rows("SELECT id FROM used ORDER BY id"):
+            yield [number for (number,) in block]
+
+    def add_never(self, pairs: Iterable[tuple[str, str, str, str]]) -> int:
+        """(member, key, other member, its key) of records that are not the same."""
+        both = [row for a, b, c, d in pairs for row in ((a, b, c, d), (c, d, a, b))]
+        return self._many("INSERT OR IGNORE INTO never VALUES (?,?,?,?)", both)
+
+    def never(self, records: Iterable[tuple[str, str]]) -> set[frozenset[tuple[str, str]]]:
+        """Those pairs that one of these records is in."""
+        sql = "SELECT other, other_key FROM never WHERE member = ? AND key = ?"
+        return {
+            frozenset((one, (other, key))) for one in records for other, key in self._run(sql, one)
         }
 
     # -- what to plan ------------------------------------------------------------------------
@@ -220,13 +324,50 @@ class Stage:
         for block in self._rows("SELECT id, payload FROM draft ORDER BY id"):
             yield [pickle.loads(payload) for _, payload in block]
 
+    # -- what people were asked, and what moved ----------------------------------------------
+
+    def add_waiting(self, rows: Iterable[tuple[str, Any]]) -> None:
+        """(digest, hold item) of operations held for entities that are not stored yet."""
+        packed = [(digest, pickle.dumps(item, 5)) for digest, item in rows]
+        sql = "INSERT INTO waiting (digest, payload, fate) VALUES (?,?,'')"
+        self._many(sql, packed)
+        self.any_waiting = True
+
+    def waiting(self, digest: str) -> list[Any]:
+        found = self._run("SELECT payload FROM waiting WHERE digest = ? ORDER BY id", (digest,))
+        return [pickle.loads(payload) for (payload,) in found]
+
+    def set_fates(self, digests: Iterable[str], fate: str) -> None:
+        """What this run did with those of these that wait: "run" or "held"."""
+        sql = "UPDATE waiting SET fate = ? WHERE digest = ?"
+        self._many(sql, [(fate, digest) for digest in digests])
+
+    def fates(self) -> Iterator[list[tuple[Any, str]]]:
+        """(hold item, "run", "held" or "" for not planned any more)"""
+        for block in self._rows("SELECT payload, fate FROM waiting ORDER BY id"):
+            yield [(pickle.loads(payload), fate) for payload, fate in block]
+
+    def add_stale(self, entities: Iterable[int]) -> None:
+        """Entities whose records moved between plan and write."""
+        self._many("INSERT OR IGNORE INTO stale VALUES (?)", [(e,) for e in entities])
+
+    def stale(self) -> Iterator[list[int]]:
+        for block in self._rows("SELECT entity FROM stale ORDER BY 1"):
+            yield [entity for (entity,) in block]
+
+    def clear_stale(self) -> None:
+        self._run("DELETE FROM stale")
+
+    def count_stale(self) -> int:
+        return int(self._run("SELECT count(*) FROM stale")[0][0])
+
     # -- plumbing ----------------------------------------------------------------------------
 
     def _stream(self, where: str, values: Sequence[Any] = ()) -> Iterator[list[Seen]]:
         last = 0
         while True:
             block = self._seen(
-                f"SELECT * FROM seen WHERE id > ? AND {where} ORDER BY id LIMIT {_BLOCK}",
+                f"SELECT * FROM seen WHERE id > ? AND {where} ORDER BY id LIMIT {BLOCK}",
                 (last, *values),
             )
             if not block:
@@ -239,41 +380,6 @@ class Stage:
             Seen(i, m, k, e, s, None if r is None else _record(k, pickle.loads(r)), why)
             for i, m, k, e, s, r, why in self._run(sql, values)
         ]
-
-    def _rows(self, sql: str) -> Iterator[list[Any]]:
-        """Blocks of one query; other statements may run between two blocks."""
-        with self._lock:
-            cursor = self._db.execute(sql)
-        while True:
-            with self._lock:
-                block = cursor.fetchmany(_BLOCK)
-            if not block:
-                return
-            yield block
-
-    def _run(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        try:
-            with self._lock:
-                return self._db.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
-            raise self._full(error) from error
-
-    def _many(self, sql: str, rows: Iterable[Any]) -> None:
-        try:
-            with self._lock:
-                self._db.execute("BEGIN")
-                self._db.executemany(sql, rows)
-                self._db.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise self._full(error) from error
-
-    def _full(self, error: sqlite3.Error) -> StoreError:
-        return StoreError(
-            f"the scratch file of this run cannot be written: {error}",
-            code="SY0439",
-            where=self._file.name,
-            hint="free disk space there, or point TMPDIR elsewhere; nothing was changed",
-        )
 
 
 def _flat(record: Record) -> tuple[Any, ...]:

@@ -137,6 +137,26 @@ def test_colour_heeds_no_color_and_never_carries_meaning_alone(
     assert "\x1b" not in world.ok("reconcile", "-n").stdout
 
 
+def test_a_reference_that_names_nothing_is_told_with_its_line(world: World) -> None:
+    world.change('url = "sqlite:///erp.db"', 'url = "env:NOWHERE_URL"')
+    line = world.config.read_text().splitlines().index('url = "env:NOWHERE_URL"') + 1
+    result = world.ok("reconcile", code=2)
+    assert f"error SY0141: syncd.toml:{line}: systems.erp.url: the environment" in result.stderr
+    world.change('url = "sqlite:///state.db"', 'url = "env:STATE_URL"')
+    result = world.ok("status", code=2)
+    assert "error SY0141: syncd.toml:2: state.url: the environment" in result.stderr
+
+
+def test_a_state_that_cannot_be_reached_says_where_and_why(world: World) -> None:
+    world.change('url = "sqlite:///state.db"', 'url = "env:STATE_URL"')
+    url = "postgresql://syncd:hunter2-and-more@127.0.0.1:1/shadow"
+    result = world.run("status", env={"STATE_URL": url})
+    assert result.exit_code == 1
+    assert "error SY0434: postgresql://syncd:***@127.0.0.1:1/shadow" in result.stderr
+    assert "Connection refused" in result.stderr
+    assert "hunter2" not in result.output + result.stderr
+
+
 def test_no_password_in_any_output_i16(world: World) -> None:
     secret = "hunter2-and-more"
     world.change('url = "sqlite:///erp.db"', 'url = "env:ERP_URL"')

@@ -74,8 +74,21 @@ def test_s4_a_decision_whose_records_move_before_the_run_is_void(world: World) -
     number = disputed(world)
     world.ok("conflicts", "resolve", str(number), "--take", "erp")
     world.sql("erp", "UPDATE customers SET full_name = 'Annette' WHERE no = 101")
-    world.ok("reconcile", code=3)
+    said = world.ok("reconcile", code=3).stdout
     assert both(world) == ("Ann", "Annette")
+    (case,) = world.json("conflicts", "list", code=3)["conflicts"]
+    assert f"decision on conflict {number} (name) is void, its records changed since" in said
+    assert f"it waits again: syncd conflicts show {case['id']}" in said
+    assert "void" not in world.ok("reconcile", code=3).stdout  # said once
+
+
+def test_s4_a_decision_that_nobody_needs_any_more_is_no_cause_for_worry(world: World) -> None:
+    number = disputed(world)
+    world.ok("conflicts", "resolve", str(number), "--take", "erp")
+    world.sql("erp", "UPDATE customers SET full_name = 'Ann' WHERE no = 101")
+    document = world.json("reconcile")
+    (said,) = [m for m in document["flows"][0]["messages"] if "decision" in m["text"]]
+    assert said["level"] == "info" and "nothing is left to decide" in said["text"]
 
 
 def test_values_a_person_types_are_read_with_the_fields_type(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -149,13 +150,68 @@ def test_check_goes_on_when_a_system_is_down(world: World) -> None:
 
 def test_check_tries_real_rows(world: World) -> None:
     world.change('name = "text"', 'name = "integer"')
-    world.change(", private = true", "")
-    world.change('phone = { type = "text" }', 'phone = { type = "date", private = true }')
+    world.change('phone = { type = "text"', 'phone = { type = "date"')
+    world.sql("erp", "UPDATE customers SET full_name = '7', tel = NULL")
+    world.sql("crm", "UPDATE contacts SET name = NULL, phone = NULL WHERE id > 4")
+    world.sql("crm", "UPDATE contacts SET name = '7', phone = '2026-01-01' WHERE id = 2")
     warnings = messages(world, "warning")
     name = next(text for text in warnings if text.startswith("`name`"))
-    assert '"Person 1" is not a whole number (12 of 12 records: 1, 2, 3, …)' in name
+    assert '"Person 1" is not a whole number (3 of 12 records: 1, 3, 4)' in name
     phone = next(text for text in warnings if text.startswith("`phone`"))
+    assert "(3 of 12 records: 1, 3, 4)" in phone
     assert "+49" not in phone
+
+
+def test_check_refuses_a_type_that_fits_no_value_there(world: World) -> None:
+    """Every value of the sample fails, nulls aside: a mistake in the config, with its line; a
+    private value is not shown."""
+    world.sql("crm", "UPDATE contacts SET name = NULL WHERE id > 4")
+    world.sql("erp", "UPDATE customers SET full_name = NULL, tel = NULL")
+    world.change('name = "text"', 'name = "integer"')
+    world.change('phone = { type = "text"', 'phone = { type = "date"')
+    document = world.json("check", code=2)
+    wrong = {f["message"].split()[0]: f for f in document["findings"] if f["level"] == "error"}
+    assert set(wrong) == {"`name`", "`phone`"}
+    text = wrong["`name`"]["message"]
+    assert '"Person 1" is not a whole number (4 of 12 records: 1, 2, 3, …)' in text
+    assert "fits no value" in text
+    assert wrong["`name`"]["where"].startswith("syncd.toml:")
+    assert wrong["`name`"]["code"] == "SY0176"
+    assert "+49" not in json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    ("kind", "column"), [("date", "BLOB"), ("integer", "BOOLEAN"), ("integer", "DATE")]
+)
+def test_check_refuses_a_type_that_the_column_can_never_hold(
+    world: World, kind: str, column: str
+) -> None:
+    """Also of an empty table, where no row could tell."""
+    world.sql("crm", f"ALTER TABLE contacts ADD COLUMN extra {column}")
+    world.sql("erp", "ALTER TABLE customers ADD COLUMN extra TEXT")
+    world.change('name = "text"', f'name = "text"\nextra = "{kind}"')
+    world.change('name = "name",', 'name = "name", extra = "extra",')
+    world.change('name = "full_name",', 'name = "full_name", extra = "extra",')
+    result = world.ok("check", code=2)
+    assert "[SY0176]" in result.stdout
+    assert f"{kind} does not fit extra ({column})" in result.stdout
+
+
+def test_check_says_what_clears_up_a_lost_answer_there(world: World) -> None:
+    """SQLite keeps no record of transactions: the rows under the keys it made are looked at, or
+    the receipts; a key that it makes and nothing can find leaves it unknown."""
+    said = messages(world, "ok")
+    assert any("cleared up by looking at the rows under the keys" in text for text in said)
+    assert not any("transaction" in text for text in said)
+    world.sql("erp", "DROP TABLE customers")
+    world.sql(
+        "erp",
+        "CREATE TABLE customers (no TEXT PRIMARY KEY DEFAULT (hex(randomblob(8))), email TEXT,"
+        " full_name TEXT, tel TEXT, credit_limit NUMERIC)",
+    )
+    assert any("would be parked as unknown" in text for text in messages(world, "warning"))
+    world.change("[systems.erp]\n", "[systems.erp]\nreceipts = true\n")
+    assert any("its receipt, written in the same transaction" in t for t in messages(world, "ok"))
 
 
 def test_check_warns_of_match_keys_that_stand_twice(world: World) -> None:

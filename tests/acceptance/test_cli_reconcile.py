@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -148,7 +149,7 @@ def test_i13_one_bad_flow_never_stops_the_others(world: World) -> None:
     world.sql("crm", "CREATE TABLE firms (id INTEGER PRIMARY KEY, number TEXT, title TEXT)")
     result = world.run("reconcile", "--json")
     document = json.loads(result.stdout)
-    assert result.exit_code == document["exit"] == 1  # the table of firms is not in the ERP
+    assert result.exit_code == document["exit"] == 2  # the table of firms is not in the ERP
     assert [run["flow"] for run in document["flows"]] == ["people"]
     assert document["flows"][0]["state"] == "done"
     assert document["errors"][0]["flow"] == "firms"
@@ -165,6 +166,46 @@ def test_an_unreachable_member_is_named_and_the_code_is_1(world: World) -> None:
     assert document["flows"][0]["state"] == "failed"
     assert [m["error"] is None for m in document["flows"][0]["members"]] == [True, False]
     assert "member erp" in document["errors"][0]["where"]
+
+
+def test_a_write_that_fails_is_not_called_a_read(world: World) -> None:
+    """Somebody keeps the ERP locked: it was read, and could not be written."""
+    world.change('url = "sqlite:///erp.db"', 'url = "sqlite:///erp.db"\ntimeout = 0.1')
+    world.synced(2)
+    world.sql("crm", "UPDATE contacts SET name = 'New' WHERE id = 1")
+    holder = sqlite3.connect(world.folder / "erp.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    result = world.ok("reconcile", code=1)
+    holder.execute("ROLLBACK")
+    holder.close()
+    assert "erp  +0 ~0 -0  writing failed" in result.stdout
+    assert "writing erp failed: " in result.stdout
+    assert "not read" not in result.output
+    assert "1 change" in world.ok("reconcile").stdout
+
+
+FULL = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+from syncd.cli.main import main
+main()
+"""
+
+
+def test_f53_a_full_scratch_folder_is_not_blamed_on_the_state(world: World) -> None:
+    """A first dry run keeps what it needs in TMPDIR: it is full, and there is no state yet."""
+    world.people(3)
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, "reconcile", "--dry-run"],
+        cwd=world.folder,
+        env={**os.environ, **world.environ, "TMPDIR": str(world.folder)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "error SY0439" in done.stderr
+    assert "scratch file" in done.stderr and "TMPDIR" in done.stderr
+    assert "the state" not in done.stderr
 
 
 def test_s49_a_held_flow_exits_4_and_says_who_has_it(world: World) -> None:

@@ -230,6 +230,18 @@ def test_an_unlinked_record_takes_no_part_until_it_is_linked_again(world: World)
     assert world.sql("erp", "SELECT full_name FROM customers WHERE no = 101") == [("New",)]
 
 
+def test_records_that_are_misnamed_are_not_taken_for_parts_of_the_one_before(world: World) -> None:
+    """A comma may belong to an id; a blank never does."""
+    world.synced(2)
+    result = world.ok("links", "link", "people", "crm:1", "eroo:101", code=2)
+    assert "flow people has no member `eroo`" in result.stderr
+    world.ok("links", "unlink", "people", "crm:1")
+    assert "crm:1 takes part again" in world.ok("links", "link", "people", "crm:1").stdout
+    assert "crm:1, erp:101 are one thing now" in (
+        world.ok("links", "link", "people", "crm:1", "erp:101").stdout
+    )
+
+
 def test_s75_a_person_links_what_no_key_would(world: World) -> None:
     world.synced(3)
     world.sql("crm", "INSERT INTO contacts VALUES (50, 'bob@home.example', 'Bob', '1', NULL)")
@@ -298,7 +310,7 @@ def test_s37_a_system_that_is_another_database_halts_until_accepted(world: World
     (world.folder / "erp.db").rename(world.folder / "moved.db")
     world.change("sqlite:///erp.db", "sqlite:///moved.db")
     result = world.run("reconcile")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "syncd state doctor --accept erp" in result.output + result.stderr
     assert world.run("state", "doctor", "--accept", "nobody").exit_code == 2
     world.ok("state", "doctor", "--accept", "erp")
@@ -337,7 +349,7 @@ def test_a_foreign_state_is_refused_until_adopted(world: World) -> None:
 def test_status_says_why_the_last_run_failed(world: World) -> None:
     world.synced(3)
     world.sql("crm", "ALTER TABLE contacts RENAME TO elsewhere")
-    world.ok("reconcile", code=1)
+    world.ok("reconcile", code=2)
     assert "! crm: there is no table or view 'contacts'" in world.ok("status").stdout
 
 

@@ -14,7 +14,7 @@ from suite import create, forget, go, key, read_all, snapshot_of
 from syncd.adapter import Write
 from syncd.core import keys
 from syncd.core.model import OpKind
-from syncd.errors import ReadIncomplete
+from syncd.errors import SystemFault
 
 HOSTILE = ['we"ird', "se`lect", "per%cent %s", "co:lon", "sp ace", "ünïcode", "group", "back\\sl'q"]
 
@@ -178,7 +178,7 @@ def test_disorder_is_an_incomplete_read(world: SqlWorld, monkeypatch: pytest.Mon
         world.add(name="a", email=f"e{n}")
     endpoint = world.open("people", ["name"])
     monkeypatch.setattr(endpoint._flavor, "ordered", lambda layout: "id DESC")
-    with endpoint.snapshot() as snapshot, pytest.raises(ReadIncomplete, match="out of order"):
+    with endpoint.snapshot() as snapshot, pytest.raises(SystemFault, match="out of order"):
         list(snapshot.blocks())
 
 

@@ -121,6 +121,45 @@ def test_s43_a_batch_partly_refused_is_settled_one_by_one(world: SqlWorld) -> No
     assert [o.key for o in found][::2] == [o.key for o in made][::2]
 
 
+@pytest.mark.parametrize("done", [True, False])
+def test_f58_s43_a_key_that_is_no_number_is_found_by_the_unique_value(
+    world: SqlWorld, monkeypatch: pytest.MonkeyPatch, done: bool
+) -> None:
+    """The database makes a text key, which names no range to look in; the mapped unique column
+    tells whether the record came to be."""
+    made = {
+        "sqlite": "TEXT PRIMARY KEY DEFAULT (hex(randomblob(8)))",
+        "postgresql": "UUID PRIMARY KEY DEFAULT gen_random_uuid()",
+        "mariadb": "VARCHAR(40) PRIMARY KEY DEFAULT (uuid())",
+    }[world.kind]
+    world.run(f"CREATE TABLE t (id {made}, v VARCHAR(9), email VARCHAR(40) UNIQUE)")
+    endpoint = world.open("t", ["v", "email"])
+    how = endpoint.capabilities.settles
+    assert how == ("transaction" if world.kind == "postgresql" else "unique")
+    writes = [create(f"c{n}", v="x", email=f"e{n}") for n in range(3)]
+    tokens: list[str] = []
+    lose(endpoint, monkeypatch, done=done)
+    assert set(statuses(endpoint.apply(writes, go, tokens.append))) == {"unknown"}
+    settled = world.open("t", ["v", "email"]).settle(writes, tokens[-1] if tokens else None)
+    assert set(statuses(settled)) == {"applied" if done else "stale"}
+    assert len(world.run("SELECT v FROM t")) == (3 if done else 0)
+
+
+def test_f58_check_is_told_what_settles_a_create(world: SqlWorld) -> None:
+    """What the endpoint names is what it then goes by: the key that is written, the rows under the
+    keys the database made, PostgreSQL's record of its transactions, or nothing."""
+    postgres = world.kind == "postgresql"
+    world.run(f"CREATE TABLE made (id {world.number}, v VARCHAR(9))")
+    world.run("CREATE TABLE given (id VARCHAR(9) PRIMARY KEY, v VARCHAR(9))")
+    said = {
+        "made": world.open("made", ["v"]).capabilities.settles,
+        "given": world.open("given", ["id", "v"]).capabilities.settles,
+        "neither": world.open("given", ["v"]).capabilities.settles,
+    }
+    expected = {"made": "rows", "given": "key", "neither": ""}
+    assert said == (dict.fromkeys(expected, "transaction") if postgres else expected)
+
+
 def test_f23_s43_with_receipts_an_operation_is_carried_out_once(world: SqlWorld) -> None:
     world.run(f"CREATE TABLE t (id {world.number}, v VARCHAR(9))")
     endpoint = world.open("t", ["v"], receipts=True)

@@ -227,7 +227,7 @@ class _Snapshot(_Wrapped):
                 block, keys=[block.keys[i] for i in kept], raws=[block.raws[i] for i in kept]
             )
         if left is not None:
-            raise ReadIncomplete("the connection ended within a page", code="SY0222")
+            raise ReadIncomplete("the connection ended within a page", code="SY0205")
 
 
 def _tampered(world: World) -> _Snapshots:
@@ -455,7 +455,7 @@ def test_s37_a_system_that_leads_to_another_database_halts(world: World) -> None
     other.run("INSERT INTO b_people VALUES (1, 'p1@x.org', 'P1', '1')")
     world.edit("a", 1, phone="9")
     report = world.run()
-    assert (report.state, report.exit_code) == (RunState.FAILED, 1)
+    assert (report.state, report.exit_code) == (RunState.FAILED, 2)
     assert "`b` is another database" in report.members["b"].error
     assert report.members["b"].hint
     assert other.run("SELECT id, b_phone FROM b_people") == [(1, "1")]

@@ -272,7 +272,7 @@ def test_s59_a_vanished_column_halts_that_member_only(world: World) -> None:
     world.edit("b", keys["b"], name="Anna")
     report = world.run()
     assert report.state is RunState.FAILED
-    assert report.exit_code == 1
+    assert report.exit_code == 2
     assert report.members["a"].code == "SY0230"
     assert "a_phone" in report.members["a"].error
     assert world.written == [("c", "update")]

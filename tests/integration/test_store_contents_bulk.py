@@ -106,7 +106,7 @@ def test_the_contents_work_in_a_store_as_it_is_opened(url: str, tmp_path: Path) 
         with store.read() as conn:
             assert shadow.entity_of(conn, number, "crm", "a00009999") is None
             assert len(shadow.load_entities(conn, number, ids)) == 3000
-            assert list(journal.unsettled(conn, number)) == []
+            assert journal.unsettled_batches(conn, number) == []
     finally:
         store.close()
         interrupt.close()

@@ -39,7 +39,13 @@ def entry(number: int, operation: Operation | None = None, entity: int = 1) -> J
 
 
 def all_unsettled(conn: Connection, number: int) -> list[JournalEntry]:
-    return [e for block in journal.unsettled(conn, number, size=2) for e in block]
+    found = []
+    for member, token in journal.unsettled_batches(conn, number):
+        after = 0
+        while some := journal.unsettled_of(conn, number, member, token, after=after, limit=2):
+            found += some
+            after = some[-1].id
+    return sorted(found, key=lambda entry: entry.id)
 
 
 forms = st.dictionaries(names, any_value, max_size=3)

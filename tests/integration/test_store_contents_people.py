@@ -164,7 +164,7 @@ def test_a_decision_waits_for_the_next_run_and_closes_its_case(conn: Connection)
     second = conflicts.decide(conn, c, "d1", typed, at=LATER)
     assert work(conn, number) == [i]
     assert conflicts.pending_decisions(conn, number, [i, 99]) == {i: [second]}
-    assert conflicts.decided_entities(conn, number) == [i]
+    assert list(conflicts.decided_entities(conn, number)) == [[i]]
     assert (second.values, second.by) == ({"phone": None}, "bob")
     assert conflicts.open_cases(conn, number, state=conflicts.OPEN) == []
 
@@ -246,6 +246,25 @@ def states(conn: Connection, hold_id: int) -> dict[tuple[int, str], str]:
     return {(i.entity, i.op_digest): i.state.value for i in holds.items(conn, hold_id)}
 
 
+def test_creates_held_come_in_blocks_and_in_any_order_make_one_digest(conn: Connection) -> None:
+    number = flow(conn)
+    new = [HoldItem(0, "erp", f"{n:04}", None, {"n": n}) for n in range(1500)]
+    one = hold(conn, number, new)
+    blocks = list(holds.waiting_of_none(conn, number))
+    assert [len(block) for block in blocks] == [1000, 500]
+    assert [item.op_digest for block in blocks for item in block] == [i.op_digest for i in new]
+    other = holds.add(conn, number, "create", "shop", new[700:], run=1, at=AT, reason="")
+    holds.add(conn, number, "create", "shop", new[:900], run=1, at=AT, reason="")
+    first, second = holds.hold(conn, one), holds.hold(conn, other)
+    assert first is not None and second is not None
+    assert first.digest == second.digest
+    holds.settle(conn, [replace(item, hold=one) for item in new[:5]], ItemState.MOVED, at=AT)
+    fewer = holds.hold(conn, one)
+    assert fewer is not None and fewer.digest != first.digest
+    holds.add(conn, number, fewer.kind, fewer.cause, new[:5], run=2, at=AT, reason="")
+    assert holds.hold(conn, one) == replace(first, reason=fewer.reason)
+
+
 def test_s29_one_hold_a_flow_cause_and_kind_grows_with_later_runs(conn: Connection) -> None:
     number = flow(conn)
     one = hold(conn, number, held(1, 2))
@@ -292,7 +311,7 @@ def test_s29_s77_approval_binds_to_the_operations_listed(conn: Connection) -> No
     assert (closed.state, closed.by, closed.closed_at) == (holds.CLOSED, "ann", LATER)
     assert holds.counts(conn, one) == {ItemState.DONE: 2, ItemState.MOVED: 1}
     assert list(holds.waiting(conn, number, ids)) == [ids[3]]
-    assert holds.waiting_entities(conn, number) == [ids[3]]
+    assert list(holds.waiting_entities(conn, number)) == [[ids[3]]]
     with pytest.raises(ConfigError) as caught:
         holds.approve(conn, one, shown.digest, by="ann", at=LATER)
     assert caught.value.code == "SY0197"
@@ -355,8 +374,8 @@ def test_s47_a_refused_operation_is_counted_and_another_one_begins_anew(conn: Co
     assert (erp.attempts, erp.first_at, erp.last_at) == (2, AT, LATER)
     assert erp.refused == replace(first, error="still too long")
     assert found[7, "shop"].attempts == 1
-    assert quarantine.due(conn, number, now=AT) == []
-    assert quarantine.due(conn, number, now=LATER) == [7]
+    assert list(quarantine.due(conn, number, now=AT)) == []
+    assert list(quarantine.due(conn, number, now=LATER)) == [[7]]
 
     quarantine.put(conn, number, [replace(first, op_digest="y")], at=LATER)
     again = quarantine.blocked(conn, number, [7])[7, "erp"]
@@ -374,7 +393,7 @@ def test_a_person_retries_or_drops(conn: Connection) -> None:
     quarantine.retry(conn, one.id)
     quarantine.drop(conn, two.id)
     assert work(conn, number) == [i, j]
-    assert quarantine.due(conn, number, now=AT) == [i]
+    assert list(quarantine.due(conn, number, now=AT)) == [[i]]
     assert [q.id for q in quarantine.quarantined(conn, number)] == [one.id]
     found = quarantine.blocked(conn, number, [i, j])
     assert found[i, "erp"].state is QuarantineState.RETRY

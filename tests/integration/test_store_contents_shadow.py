@@ -297,12 +297,16 @@ def test_entities_are_found_by_the_hash_of_a_match_key(conn: Connection) -> None
         shadow.Save(person("b1"), keys=((0, 5),)),
     ]
     one, two = shadow.save_entities(conn, number, wanted, run=1, at=AT)
-    assert shadow.entities_by_key(conn, number, 0, [5, 6]) == {5: [one, two]}
-    assert shadow.entities_by_key(conn, number, 1, [-(2**63)]) == {-(2**63): [one]}
+
+    def by_key(rule: int, hashes: list[int], of: int = number) -> list[tuple[int, int]]:
+        return [hit for block in shadow.entities_by_key(conn, of, rule, hashes) for hit in block]
+
+    assert by_key(0, [5, 6]) == [(5, one), (5, two)]
+    assert by_key(1, [-(2**63)]) == [(-(2**63), one)]
     (e,) = shadow.load_entities(conn, number, [one])
     shadow.save_entities(conn, number, [shadow.Save(e, keys=((0, 6),))], run=2, at=AT)
-    assert shadow.entities_by_key(conn, number, 0, [5, 6]) == {5: [two], 6: [one]}
-    assert shadow.entities_by_key(conn, flow(conn, "orders"), 0, [5, 6]) == {}
+    assert by_key(0, [5, 6]) == [(5, two), (6, one)]
+    assert by_key(0, [5, 6], flow(conn, "orders")) == []
 
 
 def test_open_work_is_walked_once_while_it_is_done(conn: Connection) -> None:

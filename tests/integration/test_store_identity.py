@@ -169,7 +169,8 @@ def test_match_keys_follow_the_records(act: Act) -> None:
     save(act, entity(("erp", "a9"), email="b@x"))
     number = identity.join(act, [("crm", "a1"), ("erp", "a9")])
     hashes = [hashing.key_hash(0, (email,)) for email in ("a@x", "b@x")]
-    assert shadow.entities_by_key(act.conn, act.flow, 0, hashes) == {hashes[0]: [number]}
+    found = shadow.entities_by_key(act.conn, act.flow, 0, hashes)
+    assert list(found) == [[(hashes[0], number)]]
     # the ERP's own address has no base now: the next run reads it, and with it the key
 
 

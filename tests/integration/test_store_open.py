@@ -14,6 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 import syncd_migrations
@@ -521,3 +522,20 @@ def test_wrong_privileges_on_postgresql_are_refused(
         )
     assert caught.value.code == "SY0436"
     assert "CREATE" in caught.value.hint
+
+
+def test_postgresql_without_that_database_is_refused_with_its_name(
+    fresh_db: Callable[[str], str], tmp_path: Path, seams: Seams
+) -> None:
+    """Another try would not help: the url is wrong, or the database has to be made."""
+    url = make_url(fresh_db("postgresql")).set(database="nowhere", drivername="postgresql")
+    with pytest.raises(StoreRefused) as caught:
+        Store.open(
+            url.render_as_string(hide_password=False),
+            seams=seams,
+            deployment=None,
+            create=True,
+            state_dir=tmp_path,
+        )
+    assert (caught.value.code, caught.value.exit_code) == ("SY0436", 2)
+    assert str(caught.value).endswith('does not let us in: database "nowhere" does not exist')

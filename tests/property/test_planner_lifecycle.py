@@ -105,6 +105,8 @@ def test_first_sight_of_a_late_member(
     elif value is None:
         assert after.value == agreed and not case, text
         assert writes == ({"c": agreed} if mode.is_target else {}), text
+    elif mode is Mode.TARGET:  # drift, which is reverted here
+        assert (after.seq, after.value, writes, case) == (2, agreed, {"c": agreed}, []), text
     elif order == ("a",):  # a holds the agreed value, without being its origin
         assert after.value == agreed and set(writes) <= {"c"}, text
     elif order is None:
@@ -113,11 +115,9 @@ def test_first_sight_of_a_late_member(
     elif order[0] == "b":
         assert after.value == agreed and not case, text
         assert writes == ({"c": agreed} if mode.is_target else {}), text
-    elif mode.is_source:
+    else:
         assert after.value == value and not case, text
         assert writes == ({"b": value} if bare else {"a": value, "b": value}), text
-    else:
-        assert after.value == agreed and set(writes) <= {"c"}, text
 
 
 @QUICK

@@ -208,6 +208,53 @@ def ranked(world: World) -> bool:
     return any(len(set(rules.sources(g[0])) - set(rules.targets(g[0]))) > 1 for g in GROUPS)
 
 
+def unremembered(world: World, member: str) -> World:
+    """The member's mapping changed, and what its rows were under the former one cannot be told."""
+    whole = remapped(world)
+    record = whole.reads[member].record
+    assert record is not None
+    read = replace(whole.reads[member], record=replace(record, former=None))
+    changed = replace(whole.rules.members[member], read_lag=0.0)  # what it says is evidence
+    rules = replace(world.rules, members={**world.rules.members, member: changed})
+    return replace(world, rules=rules, reads={**world.reads, member: read})
+
+
+def check_rebases(world: World, member: str, planner: Planner = plan_entity) -> None:
+    """An operation is a rebase iff it sends a field that the mapping may have changed."""
+    world = unremembered(world, member)
+    record, bases = world.reads[member].record, world.entity.links[member].bases
+    assert record is not None
+    plan = plan_of(world, planner)
+    moved = set()
+    for name, base in bases.items():
+        compare = world.rules.fields[name].compare
+        if compare(record.fields[name]) != compare(base.value):
+            moved.add(name)
+    for op in plan.operations:
+        touched = any(moved & set(group) and set(op.fields) & set(group) for group in GROUPS)
+        assert op.rebase == touched, show.plan(plan)
+
+
+REBASED = st.tuples(worlds(plain=True, unread=False).map(spelled_out), st.sampled_from(MEMBERS))
+REBASED = REBASED.filter(lambda one: one[1] in one[0].entity.links)
+
+
+@BROAD
+@given(REBASED)
+def test_i9_what_follows_from_a_mapping_counts_as_a_rebase(one: tuple[World, str]) -> None:
+    """Law 16: of the causing member, at each target."""
+    check_rebases(*one)
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_the_check_of_rebases_catches(flag: bool) -> None:
+    def flagged(*question: Any) -> EntityPlan:
+        plan = plan_entity(*question)
+        return replace(plan, operations=tuple(replace(o, rebase=flag) for o in plan.operations))
+
+    assert caught(REBASED, broken(lambda one: check_rebases(*one, flagged)))
+
+
 def all_changed(rules: Any, entity: Any, reads: Any, *rest: Any) -> EntityPlan:
     """Bases are compared with the new forms as they are."""
     bare = {

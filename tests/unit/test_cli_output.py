@@ -45,7 +45,7 @@ def test_null_empty_and_words_that_look_like_them_are_told_apart(value: object, 
 
 
 def test_columns_stay_aligned_with_wide_letters() -> None:
-    lines = output.table(("name", "n"), [("北京", 1), ("Ann", 22)], "n")
+    lines = output.table(("name", "n"), [("北京", 1), ("Ann", 22)], ("n",))
     assert lines == ["name   n", "北京   1", "Ann   22"]
 
 

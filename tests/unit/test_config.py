@@ -101,6 +101,7 @@ MISTAKES = [
     ('connector = "sql"\n', "", "SY0105", "systems.crm]", "`connector` is missing", "sql"),
     ('object = "contacts"', "object = 7", "SY0104", "object = 7", "not a number", ""),
     ('object = "contacts"', 'object = "c"\nwhere = "x"', "SY0107", "where", "not available", "out"),
+    ('"newest"', '"newest"\nwhere = "x"', "SY0107", 'where = "x"', "not available", "out"),
     ("members.crm]", "members.crn]", "SY0110", "members.crn", "no system `crn`", "`crm`"),
     ('object = "contacts"', 'object = "c"\nsystem = "x"', "SY0110", 'system = "x"', "`x`", "crm"),
     ("prefer:erp", "prefer:epr", "SY0111", "prefer:epr", "no member `epr`", "`erp`"),
@@ -459,6 +460,7 @@ def test_a_flow_compiles_into_rules_and_specs() -> None:
         "update": GuardLimit(percent=40.0),
         "blanking": GuardLimit(percent=5.0),
         "delete": GuardLimit(percent=5.0),
+        "rebase": GuardLimit(percent=40.0),
     }
     crm = flow.members["crm"]
     assert crm.system == "crm" and crm.key == ("id",)

@@ -54,6 +54,9 @@ CLOCKS = ("clock", "_clock", "func")  # our seam, and a database's own clock in 
 ALLOWED: dict[tuple[str, str], str] = {
     ("syncd/host.py", "*"): "the one place with the real clock, random numbers and threads",
     ("syncd/engine/failpoint.py", "signal"): "ends its own process at a named point, for tests",
+    ("syncd/simulate/clock.py", "random"): "the one source of chance of a simulated world",
+    ("syncd/simulate/tasks.py", "threading"): "simulated tasks, one at a time",
+    ("syncd/simulate/campaign.py", "concurrent"): "plays lives in several processes",
     ("syncd/transport.py", "httpx"): "the one place that speaks HTTP",
 }
 

@@ -52,10 +52,12 @@ class SqlEndpoint:
 
     def _settles(self) -> str:
         """How the acknowledgement of a create is found again without receipts."""
-        if self._flavor.settles:
+        if self._flavor.settles == "transaction":
             return self._flavor.settles
         if set(self._layout.key) <= self.spec.writes:
             return "key"
+        if self._flavor.settles == "rows" and self._layout.kinds == ("int",):
+            return "rows"
         unique = any(set(columns) <= self.spec.writes for columns in self.schema.unique)
         return "unique" if unique else ""
 
@@ -78,7 +80,9 @@ class SqlEndpoint:
         with self._flavor.session(doing) as connection:
             self._flavor.begin_lookup(connection)
             for some in chunks(sorted(wanted), _GET):
-                parts = [self._layout.parts(key) for key in some]
+                parts = [p for p in map(self._layout.parts, some) if self._layout.fits(p)]
+                if not parts:
+                    continue
                 raws = self._flavor.fetch(connection, self._layout, parts, lock=False)
                 rows += (row for row in map(self._maker.row, raws) if row.key in wanted)
             self._flavor.rollback(connection)

@@ -30,7 +30,7 @@ class Flavor(ABC):
 
     name: str
     mark = "%s"
-    settles = "transaction"
+    settles = "rows"  # what tells of a create whose key the database made; see `Capabilities`
     consistent = True
     key_type = "VARCHAR(64)"  # for an id in a table of our own
     batch = 1000

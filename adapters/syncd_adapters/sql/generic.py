@@ -16,10 +16,11 @@ import sqlalchemy as sa
 from syncd.adapter import Column, Native
 from syncd_adapters.sql import tuples
 from syncd_adapters.sql.faults import Fault, FaultKind, Refused, Uncorrelated, one_line
-from syncd_adapters.sql.flavor import BLOCK, Connection, Flavor, chunks
+from syncd_adapters.sql.flavor import BLOCK, Connection, chunks
 from syncd_adapters.sql.keyparts import moved_keys
-from syncd_adapters.sql.layout import Layout, Parts, RowMaker, TableRef
+from syncd_adapters.sql.layout import Layout, Parts, TableRef
 from syncd_adapters.sql.textual import json_text, parser, to_text
+from syncd_adapters.sql.tuple_flavor import TupleFlavor
 
 _MARK = "\x00"  # stands for a parameter until the driver's own style is known
 _AT_ONCE = 100
@@ -30,7 +31,7 @@ _SAVEPOINTS = {  # set, go back, release
 _STANDARD = ("SAVEPOINT {}", "ROLLBACK TO SAVEPOINT {}", "RELEASE SAVEPOINT {}")
 
 
-class Generic(Flavor):
+class Generic(TupleFlavor):
     name = "sql"
     mark = _MARK
     settles = ""
@@ -148,20 +149,11 @@ class Generic(Flavor):
 
     # -- reading -----------------------------------------------------------------------------
 
-    def selected(self, layout: Layout, alias: str = "") -> str:
-        prefix = f"{alias}." if alias else ""
-        return ", ".join(prefix + self.quote(name) for name in layout.names)
-
     def ordered(self, layout: Layout) -> str:
         return ", ".join(self.quote(name) for name in layout.key)
 
-    def reader(self, layout: Layout) -> str:
-        types = ",".join(f"{name}:{layout.column(name).type}" for name in layout.names)
-        return f"sql-json/1:{types}"
-
-    def row_maker(self, layout: Layout) -> RowMaker:
-        decoders = [_decoder(layout.column(name)) for name in layout.names]
-        return RowMaker(layout, tuples.split, decoders, tuples.text)
+    def decoder(self, column: Column) -> Callable[[Any], Any]:
+        return _decoder(column)
 
     def stream(
         self, connection: Connection, layout: Layout, sql: str, keys_only: bool
@@ -235,7 +227,7 @@ class Generic(Flavor):
         names = ", ".join(map(self.quote, columns))
         marks = ", ".join([_MARK] * len(columns))
         sql = f"INSERT INTO {self.table(layout.ref)} ({names}) VALUES ({marks})"
-        bound = self._bound_rows(layout, columns, rows)
+        bound = self.bound_rows(layout, columns, rows)
         self.run_many(connection, sql, bound)
         if keys is None:
             return [self._newest(connection, layout, columns, bound[0])]
@@ -261,14 +253,6 @@ class Generic(Flavor):
             raise Refused("the new row is not to be found: a trigger changes its values")
         return max(raws, key=self.row_maker(layout).key)
 
-    def _bound_rows(
-        self, layout: Layout, columns: Sequence[str], rows: Sequence[Sequence[Native]]
-    ) -> list[list[Any]]:
-        kinds = [layout.column(name) for name in columns]
-        return [
-            [self.bind(value, kind) for value, kind in zip(row, kinds, strict=True)] for row in rows
-        ]
-
     def update(
         self,
         connection: Connection,
@@ -282,7 +266,7 @@ class Generic(Flavor):
             f"UPDATE {self.table(layout.ref)} SET {setting} "
             f"WHERE {self.where_equal(layout, layout.key)}"
         )
-        bound = self._bound_rows(layout, columns, rows)
+        bound = self.bound_rows(layout, columns, rows)
         both = [[*values, *key] for values, key in zip(bound, keys, strict=True)]
         self.run_many(connection, sql, both)
         now = moved_keys(self, layout, columns, rows, keys)

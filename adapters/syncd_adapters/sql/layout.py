@@ -43,6 +43,13 @@ class Layout:
     def parts(self, key: str) -> Parts:
         return codec.decode(key)
 
+    def fits(self, parts: Parts) -> bool:
+        """Whether a record here could have this id; the engine has ids that none has."""
+        return len(parts) == len(self.kinds) and all(
+            isinstance(part, int) == (kind == "int")
+            for part, kind in zip(parts, self.kinds, strict=True)
+        )
+
 
 def key_kind(column: Column) -> str:
     whole = column.family == "integer" or (column.family == "decimal" and column.scale == 0)

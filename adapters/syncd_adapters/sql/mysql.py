@@ -16,7 +16,7 @@ from syncd_adapters.sql import tuples
 from syncd_adapters.sql.faults import Refused, Uncorrelated
 from syncd_adapters.sql.flavor import BLOCK, Connection, chunks
 from syncd_adapters.sql.keyparts import moved_keys
-from syncd_adapters.sql.layout import Layout, Parts, RowMaker
+from syncd_adapters.sql.layout import Layout, Parts
 from syncd_adapters.sql.mysql_server import MySqlServer
 from syncd_adapters.sql.textual import json_text, parser, to_text
 from syncd_adapters.sql.tokens import made_range, read_range
@@ -31,14 +31,7 @@ _NO_STAGE = (ER.DBACCESS_DENIED_ERROR, ER.SPECIFIC_ACCESS_DENIED_ERROR, 1142, 17
 class MySql(MySqlServer):
     # -- reading -----------------------------------------------------------------------------
 
-    def selected(self, layout: Layout, alias: str = "") -> str:
-        prefix = f"{alias}." if alias else ""
-        return ", ".join(
-            self._key(layout, name, prefix) if name in layout.key else prefix + self.quote(name)
-            for name in layout.names
-        )
-
-    def _key(self, layout: Layout, name: str, prefix: str = "") -> str:
+    def key_column(self, layout: Layout, name: str, prefix: str = "") -> str:
         column = layout.column(name)
         quoted = prefix + self.quote(name)
         if column.family == "bytes":
@@ -52,19 +45,14 @@ class MySql(MySqlServer):
     def ordered(self, layout: Layout) -> str:
         # a binary collation would still pad with blanks: only bytes compare as bytes
         return ", ".join(
-            self._key(layout, name)
+            self.key_column(layout, name)
             if kind == "int"
-            else f"CAST(CONVERT({self._key(layout, name)} USING utf8mb4) AS BINARY)"
+            else f"CAST(CONVERT({self.key_column(layout, name)} USING utf8mb4) AS BINARY)"
             for name, kind in zip(layout.key, layout.kinds, strict=True)
         )
 
-    def reader(self, layout: Layout) -> str:
-        types = ",".join(f"{name}:{layout.column(name).type}" for name in layout.names)
-        return f"mysql-json/1:{types}"
-
-    def row_maker(self, layout: Layout) -> RowMaker:
-        decoders = [_decoder(layout.column(name)) for name in layout.names]
-        return RowMaker(layout, tuples.split, decoders, tuples.text)
+    def decoder(self, column: Column) -> Callable[[Any], Any]:
+        return _decoder(column)
 
     def stream(
         self, connection: Connection, layout: Layout, sql: str, keys_only: bool
@@ -271,7 +259,7 @@ class MySql(MySqlServer):
             if exc.args and exc.args[0] in _NO_STAGE:
                 return False
             raise
-        bound = self._bound(layout, columns, rows)
+        bound = self.bound_rows(layout, columns, rows)
         staged = [
             [n, *(self._staged_key(layout, i, part) for i, part in enumerate(keys[n])), *bound[n]]
             for n in range(len(rows))
@@ -291,14 +279,6 @@ class MySql(MySqlServer):
     def _staged_key(layout: Layout, n: int, part: Any) -> Any:
         is_bytes = layout.column(layout.key[n]).family == "bytes"
         return bytes.fromhex(part) if is_bytes else part
-
-    def _bound(
-        self, layout: Layout, columns: Sequence[str], rows: Sequence[Sequence[Native]]
-    ) -> list[list[Any]]:
-        kinds = [layout.column(name) for name in columns]
-        return [
-            [self.bind(value, kind) for value, kind in zip(row, kinds, strict=True)] for row in rows
-        ]
 
     def delete(self, connection: Connection, layout: Layout, keys: Sequence[Parts]) -> None:
         for some in chunks(keys, _AT_ONCE // len(layout.key)):

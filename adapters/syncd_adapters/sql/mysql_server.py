@@ -12,8 +12,9 @@ from pymysql.constants import CR, ER  # type: ignore[import-untyped]
 
 from syncd.adapter import Column
 from syncd_adapters.sql.faults import Fault, FaultKind, one_line
-from syncd_adapters.sql.flavor import Connection, Flavor
+from syncd_adapters.sql.flavor import Connection
 from syncd_adapters.sql.layout import TableRef
+from syncd_adapters.sql.tuple_flavor import TupleFlavor
 
 # Strict, so that a value that does not fit is refused and never cut; UTC, so that a TIMESTAMP
 # reads as the instant it is.
@@ -55,7 +56,7 @@ _FOREIGN = (ER.NO_REFERENCED_ROW, ER.NO_REFERENCED_ROW_2, ER.ROW_IS_REFERENCED, 
 _PRIVILEGES = {"SELECT": "read", "INSERT": "insert", "UPDATE": "update", "DELETE": "delete"}
 
 
-class MySqlServer(Flavor):
+class MySqlServer(TupleFlavor):
     name = "mysql"
 
     def engine_options(self) -> dict[str, Any]:

@@ -22,6 +22,7 @@ _PINNED = (
 
 class PostgresServer(Flavor):
     name = "postgresql"
+    settles = "transaction"
 
     def engine_options(self) -> dict[str, Any]:
         connect = {"connect_timeout": 15, "application_name": "syncd", "prepare_threshold": None}

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from syncd.adapter import Block, Row
-from syncd.errors import ConfigError, ReadIncomplete
+from syncd.errors import ConfigError, SystemFault
 from syncd_adapters.sql.flavor import Connection, Flavor, nothing_live
 from syncd_adapters.sql.layout import Layout
 
@@ -55,7 +55,7 @@ class SqlSnapshot:
             for keys, raws in stream:
                 # sorted() of a list in order is one linear pass
                 if not keys or keys[0] < last or keys != sorted(keys):
-                    raise ReadIncomplete(
+                    raise SystemFault(
                         f"{name} came out of order, so nothing can be said of what is missing",
                         code="SY0222",
                         where=self._flavor.system,
@@ -202,7 +202,7 @@ def _touched_since(flavor: Flavor, layout: Layout, since: str) -> str:
     try:
         value = cursor_value(since, column.family)
     except ValueError:
-        raise ReadIncomplete(
+        raise SystemFault(
             f"the cursor kept for {layout.schema.name} does not fit the column {name!r} any more",
             code="SY0223",
             where=flavor.system,

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from syncd.adapter import Outcome, Row, Status, Write
 from syncd.core.keys import decode
 from syncd.core.model import OpKind
-from syncd.errors import AccessDenied, SyncdError
+from syncd.errors import AccessDenied, Kind, SyncdError
 from syncd_adapters.sql.faults import FaultKind
 from syncd_adapters.sql.flavor import Connection, Flavor, chunks
 from syncd_adapters.sql.layout import Layout, RowMaker, TableRef
@@ -74,7 +74,7 @@ class Receipts:
                 for statement in made:
                     self._flavor.run(connection, statement)
         except SyncdError as error:
-            if error.code == "SY0211":
+            if error.kind is Kind.RETRYABLE:
                 raise
             raise AccessDenied(
                 "the receipts table cannot be created",

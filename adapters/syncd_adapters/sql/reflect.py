@@ -94,6 +94,7 @@ def describe(flavor: Flavor, name: str, key: Sequence[str] = ()) -> tuple[TableR
         writable=not view and flavor.transactional(ref),
         privileges=flavor.privileges(ref),
         rows=flavor.estimate(ref),
+        versions=() if view else tuple(flavor.system_columns()),
     )
     return ref, schema
 

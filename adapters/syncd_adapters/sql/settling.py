@@ -137,6 +137,7 @@ class _Asker:
                     self._untouched.add(row.key)
         self._made = made_count(token)
         self._range = None if token is None else read_range(token)
+        self._unmarked = flavor.settles != "transaction" and self._range is None
 
     def outcomes(self, writes: Sequence[Write]) -> list[Outcome]:
         done: dict[str, Outcome] = {}
@@ -236,7 +237,7 @@ class _Asker:
             key = find_existing(self._flavor, self._connection, self._layout, write.values)
             if key is not None and key in free:
                 done[write.op_id] = self._done(write, free.pop(key))
-            elif not self._flavor.settles and self._named(write):
+            elif self._unmarked and self._named(write):
                 # nothing but the unique columns to go by
                 status = Status.STALE if key is None else Status.APPLIED
                 done[write.op_id] = Outcome(write.op_id, status, key)

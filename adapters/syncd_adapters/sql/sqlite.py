@@ -13,11 +13,12 @@ from urllib.parse import quote as percent
 from syncd.adapter import Column, Native
 from syncd_adapters.sql import tuples
 from syncd_adapters.sql.faults import Fault, FaultKind, Refused, one_line
-from syncd_adapters.sql.flavor import BLOCK, Connection, Flavor, chunks
+from syncd_adapters.sql.flavor import BLOCK, Connection, chunks
 from syncd_adapters.sql.keyparts import moved_keys
-from syncd_adapters.sql.layout import Layout, Part, Parts, RowMaker, TableRef
+from syncd_adapters.sql.layout import Layout, Part, Parts, TableRef
 from syncd_adapters.sql.textual import PARSERS, json_text, to_text
 from syncd_adapters.sql.tokens import made_range, read_range
+from syncd_adapters.sql.tuple_flavor import TupleFlavor
 
 _AT_ONCE = 400  # keys in one statement: SQLite allows 999 parameters in old builds
 _BUSY_MS = 20_000
@@ -40,7 +41,7 @@ _FILE_HINTS = {
 _SPECIAL = ("syncd_receipts", "syncd_state", "sqlite_sequence")
 
 
-class Sqlite(Flavor):
+class Sqlite(TupleFlavor):
     name = "sqlite"
     mark = "?"
 
@@ -179,33 +180,21 @@ class Sqlite(Flavor):
 
     # -- reading -----------------------------------------------------------------------------
 
-    def selected(self, layout: Layout, alias: str = "") -> str:
-        prefix = f"{alias}." if alias else ""
-        return ", ".join(
-            self._key(layout, name, prefix) if name in layout.key else prefix + self.quote(name)
-            for name in layout.names
-        )
-
-    def _key(self, layout: Layout, name: str, prefix: str = "") -> str:
+    def key_column(self, layout: Layout, name: str, prefix: str = "") -> str:
         quoted = prefix + self.quote(name)
         family = layout.column(name).family
         return quoted if family in ("integer", "text", "uuid") else f"CAST({quoted} AS TEXT)"
 
     def ordered(self, layout: Layout) -> str:
         return ", ".join(
-            self._key(layout, name)
+            self.key_column(layout, name)
             if kind == "int"
-            else f"{self._key(layout, name)} COLLATE BINARY"
+            else f"{self.key_column(layout, name)} COLLATE BINARY"
             for name, kind in zip(layout.key, layout.kinds, strict=True)
         )
 
-    def reader(self, layout: Layout) -> str:
-        types = ",".join(f"{name}:{layout.column(name).type}" for name in layout.names)
-        return f"sqlite-json/1:{types}"
-
-    def row_maker(self, layout: Layout) -> RowMaker:
-        decoders = [_decoder(layout.column(name)) for name in layout.names]
-        return RowMaker(layout, tuples.split, decoders, tuples.text)
+    def decoder(self, column: Column) -> Callable[[Any], Any]:
+        return _decoder(column)
 
     def stream(
         self, connection: Connection, layout: Layout, sql: str, keys_only: bool
@@ -229,8 +218,9 @@ class Sqlite(Flavor):
         """(condition, parameters) of rows with these keys, so that the key's index serves."""
         if len(layout.key) == 1:
             marks = ", ".join("?" * len(keys))
-            return f"{self._key(layout, layout.key[0])} IN ({marks})", [key[0] for key in keys]
-        names = ", ".join(self._key(layout, name) for name in layout.key)
+            name = self.key_column(layout, layout.key[0])
+            return f"{name} IN ({marks})", [key[0] for key in keys]
+        names = ", ".join(self.key_column(layout, name) for name in layout.key)
         row = "(" + ", ".join("?" * len(layout.key)) + ")"
         rows = ", ".join([row] * len(keys))
         return f"({names}) IN (VALUES {rows})", [part for key in keys for part in key]
@@ -291,7 +281,7 @@ class Sqlite(Flavor):
         names = ", ".join(map(self.quote, columns))
         marks = ", ".join("?" * len(columns))
         sql = f"INSERT INTO {self.table(layout.ref)} ({names}) VALUES ({marks})"
-        bound = self._bound_rows(layout, columns, rows)
+        bound = self.bound_rows(layout, columns, rows)
         if keys is None:
             found: list[bytes] = []
             for row in bound:
@@ -308,15 +298,6 @@ class Sqlite(Flavor):
         by_key = {maker.parts(tuples.split(raw)): raw for raw in found}
         return [by_key[key] for key in keys]
 
-    def _bound_rows(
-        self, layout: Layout, columns: Sequence[str], rows: Sequence[Sequence[Native]]
-    ) -> list[list[Any]]:
-        binders = [layout.column(name) for name in columns]
-        return [
-            [self.bind(value, column) for value, column in zip(row, binders, strict=True)]
-            for row in rows
-        ]
-
     def update(
         self,
         connection: Connection,
@@ -326,8 +307,8 @@ class Sqlite(Flavor):
         keys: Sequence[Parts],
     ) -> list[bytes | None]:
         setting = ", ".join(f"{self.quote(name)} = ?" for name in columns)
-        where = " AND ".join(f"{self._key(layout, name)} = ?" for name in layout.key)
-        bound = self._bound_rows(layout, columns, rows)
+        where = " AND ".join(f"{self.key_column(layout, name)} = ?" for name in layout.key)
+        bound = self.bound_rows(layout, columns, rows)
         connection.executemany(
             f"UPDATE {self.table(layout.ref)} SET {setting} WHERE {where}",
             [(*values, *key) for values, key in zip(bound, keys, strict=True)],

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from syncd.core import keys as codec
-from syncd.errors import ReadIncomplete
+from syncd.errors import SystemFault
 from syncd_adapters.sql.layout import Layout, RowMaker
 
 _INF = float("inf")
@@ -57,7 +57,7 @@ def text(field: Any) -> str:
 def block(
     layout: Layout, maker: RowMaker, rows: Sequence[Sequence[Any]], keys_only: bool
 ) -> tuple[list[str], list[bytes]]:
-    """Keys and raws of rows as a driver gave them. Raises ReadIncomplete for a key that is none."""
+    """Keys and raws of rows as a driver gave them. Raises SystemFault for a key that is none."""
     raws = [b""] * len(rows) if keys_only else [pack(row) for row in rows]
     try:
         if layout.kinds == ("int",):
@@ -66,7 +66,7 @@ def block(
             return codec.encode_texts([text(row[0]) for row in rows]), raws
         return [codec.encode(maker.parts(row)) for row in rows], raws
     except (ValueError, TypeError):
-        raise ReadIncomplete(
+        raise SystemFault(
             f"a row of {layout.schema.name} has a key that is no whole number",
             code="SY0221",
             hint=f"see the column(s) {', '.join(layout.key)} of the table",

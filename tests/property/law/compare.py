@@ -42,6 +42,8 @@ def general(world: World, plan: EntityPlan) -> list[str]:
         if link is None or read is None or read.status not in ("seen", "same"):
             found.append(f"law 5: {op.member} is written without having been read")
             continue
+        if op.rebase:
+            found.append(f"law 16: {op.member} counts as a rebase, and no mapping changed")
         if not op.fields or op.key != link.key:
             found.append(f"an update of {op.member} without fields or with another key")
         for name, value in op.fields.items():

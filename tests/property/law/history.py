@@ -80,7 +80,8 @@ class History(Tables):
             values = {name: self.typed(name, step.blank) for name in case.fields}
         else:
             choice = Choice.TAKE
-            source = case.candidates[step.pick % len(case.candidates)].source
+            heard = [c for c in case.candidates if c.heard]  # others are not offered
+            source = heard[step.pick % len(heard)].source
         made = Decision(number, case.digest, choice, "jo", source, values)
         self.decisions.append(made)
         self.said.append(made)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from hypothesis import HealthCheck, settings
@@ -31,6 +31,7 @@ QUICK = settings(
     report_multiple_bugs=False,
     suppress_health_check=[HealthCheck.too_slow],
 )
+Planner = Callable[..., EntityPlan]
 MODES = st.sampled_from(list(Mode))
 VALUES = st.sampled_from((None, "x", "X ", "y", "z"))
 ORDERS = st.sampled_from((None, ("a",), ("b",), ("c", "a")))
@@ -41,11 +42,15 @@ ABSENT = Read(ReadStatus.MISSING, tick=50, complete=True)
 
 
 def flow(
-    modes: Mapping[str, Mode], order: tuple[str, ...] | None = None, **over: object
+    modes: Mapping[str, Mode],
+    order: tuple[str, ...] | None = None,
+    owner: str | None = None,
+    fill: bool = False,
+    **over: object,
 ) -> FlowRules:
     """`order` is the policy of the field, at first sight too."""
     policies = () if order is None else (Policy("prefer", order),)
-    name = FieldRules("name", fold, conflict=policies, first=policies)
+    name = FieldRules("name", fold, owner=owner, fill=fill, conflict=policies, first=policies)
     reads = frozenset({"name"})
     members = {
         m: MemberRules(m, mode, reads, reads if mode.is_target else frozenset(), valid, "")
@@ -68,8 +73,9 @@ def ask(
     entity: Entity,
     reads: Mapping[str, Read],
     decisions: Sequence[Decision] = (),
+    planner: Planner = plan_entity,
 ) -> EntityPlan:
-    return plan_entity(rules, entity, reads, decisions, NOW, RUN, TICK)
+    return planner(rules, entity, reads, decisions, NOW, RUN, TICK)
 
 
 def told(rules: FlowRules, entity: Entity, reads: Mapping[str, Read], plan: EntityPlan) -> str:
