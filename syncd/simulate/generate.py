@@ -1,0 +1,203 @@
+"""A script from a seed. Users, systems and faults have streams of chance of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from syncd.simulate.clock import Chance, stream
+from syncd.simulate.faults import FITS
+from syncd.simulate.script import Change, Event, Fault, Round, Script, Traits
+
+FIELDS = ("email", "name", "city", "amount", "tags")
+TYPES: dict[str, Any] = {
+    "email": {"type": "text", "fold": ["trim", "lower"]},
+    "name": "text",
+    "city": "text",
+    "amount": "integer",
+    "tags": "set",
+}
+OWNED = 0.3
+PLAIN = 0.25  # of the lives have no fault at all
+
+
+def script(seed: int) -> Script:
+    chance = stream(seed, "world")
+    names = ["a", "b", "c"][: chance.choice((2, 2, 3))]
+    odd = chance.random() < 0.6
+    systems = {name: _traits(chance, odd) for name in names}
+    rounds = tuple(_round(chance, systems) for _ in range(chance.choice((6, 8, 10))))
+    flow = _flow(chance, systems)
+    return Script(
+        seed,
+        systems,
+        flow,
+        rounds,
+        _events(stream(seed, "events"), names, len(rounds)),
+        _faults(stream(seed, "faults"), names, len(rounds)),
+        _changes(stream(seed, "changes"), flow, len(rounds)),
+    )
+
+
+def _traits(chance: Chance, odd: bool) -> Traits:
+    if not odd:
+        if chance.random() < 0.5:
+            return Traits(unique=("email",))
+        return Traits(proof="transaction")
+    unique = ("email",) if chance.random() < 0.6 else ()
+    proofs = ["receipts", "transaction", "unique"] if unique else ["receipts", "transaction", ""]
+    shapes = {}
+    if chance.random() < 0.3:
+        shapes["city"] = chance.choice(("trim", "lower", "cut"))
+    if chance.random() < 0.15:
+        shapes["amount"] = "round"
+    if chance.random() < 0.2:
+        shapes["email"] = chance.choice(("lower", "trim"))
+    return Traits(
+        text_keys=chance.random() < 0.3,
+        versions=chance.random() < 0.6,
+        modified=chance.random() < 0.6,
+        created=chance.random() < 0.3,
+        consistent=chance.random() < 0.7,
+        page=chance.choice((2, 3, 50)),
+        soft=chance.random() < 0.2,
+        lag=chance.choice((0.0, 0.0, 0.0, 20.0)),
+        proof=chance.choice(proofs),
+        answers=chance.random() < 0.8,
+        batch=chance.choice((1, 2, 50)),
+        unique=unique,
+        shapes=shapes,
+        robot=chance.random() < 0.3,
+        reuse=chance.random() < 0.1,
+        cursor=chance.random() < 0.4,
+    )
+
+
+def _flow(chance: Chance, systems: dict[str, Traits]) -> dict[str, Any]:
+    names = list(systems)
+    fields: dict[str, Any] = {
+        name: dict(said) if isinstance(said, dict) else {"type": said}
+        for name, said in TYPES.items()
+    }
+    if chance.random() < OWNED:
+        fields["amount"]["owner"] = names[1]  # a source, whatever the modes
+    if chance.random() < 0.2:
+        fields["city"]["fill"] = True
+    if chance.random() < 0.5:
+        fields["tags"]["conflict"] = "merge"
+    conflict = chance.choice(("review", "newest", f"prefer:{chance.choice(names)}"))
+    flow: dict[str, Any] = {
+        "match": ["email"],
+        "conflict": conflict,
+        "first": chance.choice(("review", f"prefer:{chance.choice(names)}", "newest")),
+        "deletes": chance.choice(("propagate", "propagate", "propagate", "review", "unlink")),
+        "delete_conflict": chance.choice(("edit-wins", "delete-wins", "review")),
+        "drift": chance.choice(("revert", "revert", "keep", "review")),
+        "guard": _guard(chance),
+        "fields": fields,
+        "members": {name: _member(chance, traits) for name, traits in systems.items()},
+    }
+    modes = chance.random()
+    if modes < 0.12 and len(names) > 2:
+        flow["members"][names[-1]]["mode"] = "target"
+    elif modes < 0.24:
+        flow["members"][names[0]]["mode"] = "source"
+    return flow
+
+
+def _guard(chance: Chance) -> dict[str, Any]:
+    off: dict[str, Any] = {"updates": "off", "blankings": "off", "deletes": "off"}
+    if chance.random() < 0.3:
+        off["deletes"] = chance.choice((1, 2))
+    if chance.random() < 0.1:
+        off["updates"] = 3
+    return off
+
+
+def _member(chance: Chance, traits: Traits) -> dict[str, Any]:
+    member: dict[str, Any] = {"object": "people", "fields": {name: name for name in FIELDS}}
+    if traits.versions:
+        member["version"] = "rev"
+    if traits.modified:
+        member["modified"] = "changed"
+    if traits.created:
+        member["created"] = "born"
+    if traits.soft:
+        member["soft_delete"] = "gone"
+    if traits.cursor:
+        member["cursor"] = "changed"
+    return member
+
+
+def _round(chance: Chance, systems: dict[str, Traits]) -> Round:
+    mode = "full"
+    if any(t.cursor for t in systems.values()) and chance.random() < 0.4:
+        mode = "incremental"
+    if chance.random() < 0.05:
+        mode = "dry"
+    wait = chance.choice((5.0, 60.0, 60.0, 600.0, 90_000.0))
+    return Round(mode, wait)
+
+
+_HOWS = ("new",) * 12 + ("blank", "back", "same", "same", "spelling")
+
+
+def _events(chance: Chance, names: list[str], rounds: int) -> tuple[Event, ...]:
+    people = chance.randrange(2, 6)
+    found: list[Event] = []
+    for person in range(people):
+        for name in names:
+            if chance.random() < 0.6:
+                found.append(Event(0, 0, "add", name, person))
+    for number in range(rounds):
+        for _ in range(chance.randrange(2, 7)):
+            step = 0 if chance.random() < 0.6 else chance.randrange(1, 30)
+            member, person = chance.choice(names), chance.randrange(people + 1)
+            what = chance.random()
+            if what < 0.72:
+                name = chance.choice(FIELDS[1:] if chance.random() < 0.93 else FIELDS[:1])
+                how = chance.choice(_HOWS)
+                if name == "email" and how in ("blank", "same"):
+                    how = "spelling"
+                found.append(Event(number, step, "edit", member, person, name, how))
+            elif what < 0.82:
+                found.append(Event(number, step, "delete", member, person))
+            elif what < 0.94:
+                found.append(Event(number, step, "add", member, person))
+            else:
+                found.append(Event(number, step, "restore", member, person))
+        if number and chance.random() < 0.25:
+            kind = chance.choice(("decide", "decide", "decide", "approve", "discard", "retry"))
+            found.append(Event(number, 0, kind, "", chance.randrange(12)))
+    found.sort(key=lambda e: (e.round, e.step))
+    return tuple(found)
+
+
+def _faults(chance: Chance, names: list[str], rounds: int) -> tuple[Fault, ...]:
+    if chance.random() < PLAIN:
+        return ()
+    kinds = sorted(chance.sample(sorted(FITS), chance.randrange(1, 6)))
+    found = []
+    for number in range(rounds):
+        for _ in range(chance.choice((0, 1, 1, 2))):
+            kind = chance.choice(kinds)
+            step = chance.randrange(0, 24)
+            member = chance.choice(("", *names)) if not kind.startswith("store") else ""
+            found.append(Fault(number, step, kind, member, chance.randrange(1, 4)))
+    return tuple(sorted(found, key=lambda f: (f.round, f.step)))
+
+
+def _changes(chance: Chance, flow: dict[str, Any], rounds: int) -> tuple[Change, ...]:
+    if chance.random() < 0.8:
+        return ()
+    number = chance.randrange(1, rounds)
+    patch: dict[str, Any] = chance.choice(
+        (
+            {"conflict": "newest"},
+            {"conflict": "review"},
+            {"fields": {"amount": {"type": "text"}}},
+            {"fields": {"name": {"type": "text(200)"}}},
+            {"deletes": "propagate"},
+            {"drift": "revert"},
+        )
+    )
+    return (Change(number, patch),)

@@ -1,0 +1,284 @@
+"""What must hold after every single event: I3 to I7, I9, I10, I14, I15."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from syncd.simulate.oracle.facts import FIELDS, Flow, StoreView, contains, kept, plain, same
+from syncd.simulate.trace import Happening, RunEnd, Trace
+
+DAY = 86400.0
+_Record = tuple[str, int]
+
+
+class Walk:
+    """Goes through what happened, in order, and remembers what it needs of the past.
+
+    flows   the flow as configured, by round
+    shapes  by member, what its columns make of values
+    lags    by member, seconds for which a read may miss a change
+    silent  members that do not answer a write with the record: it is proven by a later read
+    """
+
+    def __init__(
+        self,
+        trace: Trace,
+        flows: Callable[[int], Flow],
+        shapes: Mapping[str, Mapping[str, str]],
+        lags: Mapping[str, float],
+        silent: Collection[str],
+        view: StoreView,
+    ) -> None:
+        self.trace, self.flows, self.shapes, self.view = trace, flows, shapes, view
+        self.lags, self.silent = lags, silent
+        self.live: dict[_Record, Happening] = {}  # the last change of each live record
+        self.entered: dict[_Record, Happening] = {}
+        self.tied: dict[_Record, int] = {}  # entities that records were known as
+        self.people: dict[int, list[Happening]] = {}  # what users did about a person
+        self.ours: dict[int, list[Happening]] = {}  # what syncd did about a person
+        self.given: dict[tuple[int, str], list[tuple[Any, str]]] = {}
+        self.operated = False
+        self.hidden: set[tuple[str, int]] = set()  # (member, round): its listing came back empty
+        self.approved = False
+        self.deletes: list[tuple[float, str, str]] = []  # (time, cause, target)
+        self.broken: list[str] = []
+
+    def judge(self) -> list[str]:
+        ends = iter(self.trace.runs)
+        end = next(ends, None)
+        taken: str | None = None
+        for h in self.trace.happenings:
+            while end is not None and h.number >= end.last:
+                end, taken = next(ends, None), None
+            if h.who == "operator":
+                self.operated = True
+                self.approved |= h.what in ("approve", "decide", "discard")
+            elif h.who == "fault":
+                if h.what == "empty":
+                    self.hidden.add((h.member, h.run))
+                if h.what == "resume":
+                    taken = "after"
+                elif h.what == "takeover":
+                    taken = "during"
+            elif h.who == "user":
+                self._user(h)
+            elif h.who == "syncd":
+                self._syncd(h, end, taken)
+                self._remember(h)
+        return self.broken
+
+    def fail(self, law: str, h: Happening, text: str) -> None:
+        self.broken.append(f"{law}: {text} [{h.number}: {h.what} {h.member} {h.key} p{h.person}]")
+
+    # --- the past
+
+    def _user(self, h: Happening) -> None:
+        self.people.setdefault(h.person, []).append(h)
+        at = (h.member, h.key)
+        if h.what == "delete":
+            self.live.pop(at, None)
+        else:
+            self.live[at] = h
+            if h.what != "update":
+                self.entered[at] = h
+            for name in FIELDS:
+                if h.after is not None:
+                    self.given.setdefault((h.person, name), []).append((h.after[name], h.member))
+
+    def _remember(self, h: Happening) -> None:
+        at = (h.member, h.key)
+        self.ours.setdefault(h.person, []).append(h)
+        if h.what == "delete":
+            self.live.pop(at, None)
+            return
+        self.live[at] = h
+        if h.what == "insert":
+            self.entered[at] = h
+        if h.op_id in self.view.ops:
+            self.tied[at] = self.view.ops[h.op_id]
+
+    # --- the checks
+
+    def _syncd(self, h: Happening, end: RunEnd | None, taken: str | None) -> None:
+        flow = self.flows(h.run)
+        self._scope(h, flow, None if taken == "during" else end)
+        if h.what == "insert":
+            self._no_duplicate(h, end)
+            self._no_resurrection(h, flow)
+        elif h.what == "delete":
+            self._proven(h, flow)
+            self._guarded(h, flow)
+        elif h.what == "update":
+            self._given(h, flow)
+
+    def _scope(self, h: Happening, flow: Flow, end: RunEnd | None) -> None:
+        """I6: only what was granted is written."""
+        if end is not None and end.mode == "dry":
+            self.fail("I6", h, "a dry run writes")
+        if not flow.is_target(h.member):
+            self.fail("I6", h, f"{h.member} is no target")
+            return
+        beyond = [name for name in h.sent if not flow.maps(h.member, name)]
+        if beyond:
+            self.fail("I6", h, f"{beyond} are not mapped there")
+        if h.before is not None and h.after is not None:
+            moved = [
+                name
+                for name in h.before
+                if name not in h.sent and name != "stamp" and h.before[name] != h.after[name]
+            ]
+            if moved:
+                self.fail("I6", h, f"{moved} changed and were not sent")
+
+    def _no_duplicate(self, h: Happening, end: RunEnd | None) -> None:
+        """I4. What a user entered while the run was reading, nobody could have known."""
+        assert h.after is not None
+        if (h.member, h.run) in self.hidden:
+            return  # where nothing was linked yet, an empty answer cannot be told from the truth
+        begun = end.first if end is not None else 0
+        entity = self.view.ops.get(h.op_id, -1)
+        for at, last in self.live.items():
+            first = self.entered[at]
+            if at[0] != h.member or at[1] == h.key or last.after is None:
+                continue
+            lag = self.lags.get(h.member, 0.0)
+            known = first.number < begun and first.time < self._began(begun, h) - lag
+            if not (known or first.who == "syncd"):
+                continue
+            if self.tied.get(at) == entity:
+                self.fail("I4", h, f"{at[1]} there is the same entity")
+            mine, other = plain("email", h.after["email"]), plain("email", last.after["email"])
+            settled = last.time < self._began(begun, h) - lag and last.number < begun
+            if (
+                mine
+                and mine == other
+                and first.person == h.person
+                and (settled or last.who == "syncd")
+            ):
+                self.fail("I4", h, f"{at[1]} there has the same key {mine}")
+
+    def _began(self, begun: int, h: Happening) -> float:
+        if 0 < begun <= len(self.trace.happenings) and begun <= h.number:
+            return self.trace.happenings[begun].time
+        return h.time
+
+    def _no_resurrection(self, h: Happening, flow: Flow) -> None:
+        """I3: the last thing a user did about this person was to delete them, everybody had seen
+        the same, and still a record is made."""
+        told = self.people.get(h.person, [])
+        if not told or told[-1].what != "delete" or self.operated:
+            return
+        last = told[-1]
+        if flow.said("deletes", "review") != "propagate" or not flow.is_source(last.member):
+            return
+        if "deletes_from" in flow.raw or last.before is None or self._unsure(last):
+            return
+        seen = [
+            row.after
+            for (member, _), row in self.live.items()
+            if row.person == h.person and member != h.member and row.after is not None
+        ]
+        alike = all(
+            same(name, kept(self.shapes[h.member], name, values[name]), last.before[name])
+            or same(name, values[name], kept(self.shapes[h.member], name, last.before[name]))
+            for values in seen
+            for name in FIELDS
+        )
+        acted = any(
+            o.what == "delete" and o.number > last.number for o in self.ours.get(h.person, [])
+        )
+        mine = self.view.ops.get(h.op_id)
+        at = (last.member, last.key)
+        theirs = {self.tied.get(at, 0), *self.view.gone.get(at, ())} - {0}
+        if theirs and mine not in theirs:
+            return  # another record of the same person, never known to be the same
+        if acted or (alike and last.member == h.member):
+            self.fail("I3", h, f"deleted by a user at {last.member} and nobody else said anything")
+
+    def _unsure(self, gone: Happening) -> bool:
+        """Nothing had proven, before this deletion, that the record had what was last sent to
+        it: then the deletion counts as one against what it had not seen."""
+        written = [o for o in self.ours.get(gone.person, []) if o.member == gone.member]
+        if gone.member not in self.silent and not self.lags[gone.member]:
+            return any(o.run >= gone.run for o in written)
+        return bool(written) and written[-1].run >= gone.run - 1
+
+    def _proven(self, h: Happening, flow: Flow) -> None:
+        """I14: somebody whose deletions count must have deleted it."""
+        told = self.people.get(h.person, [])
+        gone = [d for d in told if d.what == "delete" and flow.is_source(d.member)]
+        if not gone and not self.operated:
+            self.fail("I14", h, "nobody deleted it")
+        allowed = flow.said("deletes", "review") in ("propagate", "archive")
+        if not allowed and not self.operated:
+            self.fail("I14", h, f"deletes = {flow.said('deletes', 'review')}")
+
+    def _guarded(self, h: Happening, flow: Flow) -> None:
+        """I9, by count."""
+        limit = flow.limit("deletes")
+        told = self.people.get(h.person, [])
+        causes = {d.member for d in told if d.what == "delete" and flow.is_source(d.member)}
+        if limit is None or len(causes) != 1 or self.approved:
+            return
+        cause = next(iter(causes))
+        self.deletes.append((h.time, cause, h.member))
+        recent = [d for d in self.deletes if d[1:] == (cause, h.member) and d[0] > h.time - DAY]
+        if len(recent) > limit:
+            self.fail("I9", h, f"{len(recent)} deletions caused by {cause}, {limit} are allowed")
+
+    def _given(self, h: Happening, flow: Flow) -> None:
+        """I5: every value written was given by somebody who may."""
+        for name, value in h.sent.items():
+            told = self.given.get((h.person, name), [])
+            if name == "tags" or self.operated:
+                continue
+            if value is not None and not any(same(name, said, value) for said, _ in told):
+                self.fail("I5", h, f"nobody gave {name} = {value!r}")
+        if h.before is None or h.after is None or self._sent_before(h):
+            return
+        before, after = h.before, h.after
+        if all(
+            before[name] == after[name] and same(name, before[name], value)
+            for name, value in h.sent.items()
+        ):
+            self.fail("I5", h, "what is written stood there already")
+
+    def _sent_before(self, h: Happening) -> bool:
+        """The same operation, or one for the same record whose answer was lost."""
+        return any(o.member == h.member and o.key == h.key for o in self.ours.get(h.person, []))
+
+
+def effects(trace: Trace, view: StoreView) -> Iterator[str]:
+    """I7 and I11: each operation has one effect, and each effect is in the audit."""
+    seen: dict[str, int] = {}
+    for h in trace.happenings:
+        if h.who != "syncd":
+            continue
+        seen[h.op_id] = seen.get(h.op_id, 0) + 1
+        if h.what == "insert" and seen[h.op_id] > 1:
+            yield f"I7: operation {h.op_id} made a second record [{h.number}]"
+        rows = view.audit.get(h.op_id, [])
+        if not rows:
+            yield f"I11: {h.what} at {h.member} {h.key} is not in the audit [{h.number}]"
+        elif h.what == "update" and not all(
+            contains([str(row["after"]) for row in rows], name, value) or value is None
+            for name, value in h.sent.items()
+            if not isinstance(value, list)
+        ):
+            if all(row["outcome"] != "applied" for row in rows):
+                continue
+            lost = {
+                name: value for name, value in h.sent.items()
+                if h.after is not None and h.after[name] == value
+                and not contains([str(row["after"]) for row in rows], name, value)
+            }  # fmt: skip
+            if lost:
+                yield f"I11: the audit of {h.op_id} lacks {sorted(lost)} [{h.number}]"
+
+
+def ended(runs: Sequence[RunEnd]) -> Iterator[str]:
+    """I17: no run goes on and on."""
+    for end in runs:
+        if end.calls > 2000:
+            yield f"I17: round {end.round} made {end.calls} calls"

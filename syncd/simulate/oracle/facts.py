@@ -1,0 +1,194 @@
+"""What the oracle knows: the flow as configured round by round, equality of values, the store."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FIELDS = ("email", "name", "city", "amount", "tags")
+
+
+def same(name: str, one: Any, other: Any) -> bool:
+    """Whether two values of a field are the same thing, as the flow says."""
+    return bool(plain(name, one) == plain(name, other))
+
+
+def plain(name: str, value: Any) -> Any:
+    if name == "email" and isinstance(value, str):
+        return value.strip().lower()
+    if name == "tags" and value is not None:
+        return sorted(set(value))
+    return value
+
+
+def kept(shapes: Mapping[str, str], name: str, value: Any) -> Any:
+    """What a member whose columns have these shapes makes of a value."""
+    how = shapes.get(name, "")
+    if isinstance(value, str):
+        if how == "trim":
+            return value.strip()
+        if how == "lower":
+            return value.lower()
+        if how == "cut":
+            return value[:8]
+    if how == "round" and isinstance(value, int):
+        return value - value % 10
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """The flow's table, asked as the law asks."""
+
+    raw: Mapping[str, Any]
+
+    @property
+    def members(self) -> list[str]:
+        return list(self.raw["members"])
+
+    def mode(self, member: str) -> str:
+        return str(self.raw["members"].get(member, {}).get("mode", "both"))
+
+    def is_source(self, member: str) -> bool:
+        return member in self.raw["members"] and self.mode(member) in ("both", "source")
+
+    def is_target(self, member: str) -> bool:
+        return member in self.raw["members"] and self.mode(member) in ("both", "target")
+
+    def maps(self, member: str, name: str) -> bool:
+        return name in self.raw["fields"] and name in self.raw["members"][member]["fields"]
+
+    def speaks(self, member: str, name: str) -> bool:
+        """Whether this member's edits of this field count."""
+        if not self.is_source(member) or not self.maps(member, name):
+            return False
+        options = self.options(name)
+        return options.get("owner") in (None, member)
+
+    def options(self, name: str) -> Mapping[str, Any]:
+        said = self.raw["fields"].get(name, {})
+        return {"type": said} if isinstance(said, str) else said
+
+    def said(self, name: str, default: str) -> str:
+        return str(self.raw.get(name, default))
+
+    def limit(self, kind: str) -> int | None:
+        found = self.raw.get("guard", {}).get(kind)
+        return found if isinstance(found, int) else None
+
+
+@dataclass(slots=True)
+class Open:
+    """What stands open in the store, by entity."""
+
+    cases: dict[int, list[str]] = field(default_factory=dict)  # their candidates, as text
+    fields: dict[int, set[str]] = field(default_factory=dict)  # frozen by a case; "*" = all
+    holds: set[int] = field(default_factory=set)
+    quarantine: set[int] = field(default_factory=set)
+    unknown: set[int] = field(default_factory=set)
+    waiting: set[str] = field(default_factory=set)  # op ids neither sent nor settled
+    identity: list[str] = field(default_factory=list)  # cases of no entity, as text
+
+
+@dataclass(slots=True)
+class StoreView:
+    """The store's tables, as far as they matter here.
+
+    links   (member, key number) → (entity, state); gone: the same for tombstones
+    ops     op id → entity
+    audit   op id → rows of the audit; told: entity → rows
+    """
+
+    links: dict[tuple[str, int], tuple[int, str]] = field(default_factory=dict)
+    gone: dict[tuple[str, int], set[int]] = field(default_factory=dict)
+    ops: dict[str, int] = field(default_factory=dict)
+    audit: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+    told: dict[int, list[Mapping[str, Any]]] = field(default_factory=dict)
+    open: Open = field(default_factory=Open)
+    agreed: dict[int, str] = field(default_factory=dict)
+
+    def entity(self, member: str, key: int) -> int:
+        return self.links.get((member, key), (0, ""))[0]
+
+
+def number(key: str) -> int:
+    """Of a native id, as the store spells it: a letter and the digits, or "=k" and the digits;
+    negative for one that no record has any more."""
+    if "\uffff" in key:
+        return -int(key[2:].partition(":")[0])
+    return int(key.lstrip("=k") if key.startswith("=") else key[1:])
+
+
+def read_store(path: Path) -> StoreView:
+    view = StoreView()
+    conn = sqlite3.connect(path)
+    conn.row_factory = sqlite3.Row
+    try:
+        members = {r["id"]: r["name"] for r in conn.execute("SELECT id, name FROM member")}
+        for row in conn.execute("SELECT member_id, key, entity_id, state FROM link"):
+            at = (members[row["member_id"]], number(row["key"]))
+            view.links[at] = (row["entity_id"], row["state"])
+        for row in conn.execute("SELECT member_id, key, entity_id FROM tombstone"):
+            at = (members[row["member_id"]], number(row["key"]))
+            view.gone.setdefault(at, set()).add(row["entity_id"])
+        for row in conn.execute("SELECT op_id, entity_id, state FROM operation"):
+            view.ops[row["op_id"]] = row["entity_id"]
+            if row["state"] in ("planned", "sent"):
+                view.open.waiting.add(row["op_id"])
+            if row["state"] == "unknown":
+                view.open.unknown.add(row["entity_id"])
+        for row in conn.execute("SELECT * FROM audit"):
+            if row["op_id"]:
+                view.audit.setdefault(row["op_id"], []).append(dict(row))
+            view.told.setdefault(row["entity_id"], []).append(dict(row))
+        _read_open(conn, view.open)
+    finally:
+        conn.close()
+    return view
+
+
+def _read_open(conn: sqlite3.Connection, open_: Open) -> None:
+    for row in conn.execute("SELECT * FROM case_ WHERE state != 'closed'"):
+        entity, names = row["entity_id"], json.loads(row["fields"])
+        open_.cases.setdefault(entity, []).append(row["candidates"])
+        frozen = (
+            set(names)
+            if row["kind"] in ("field", "first-sight", "drift", "lossy", "unproven")
+            else {"*"}
+        )
+        open_.fields.setdefault(entity, set()).update(frozen)
+        if not entity or row["kind"] in ("identity", "same-entity", "duplicate", "reappeared"):
+            open_.identity.append(row["candidates"])
+    sql = (
+        "SELECT i.entity_id FROM hold_item i JOIN hold h ON h.id = i.hold_id "
+        "WHERE h.state = 'open' OR i.state IN ('held', 'approved', 'excused', 'reverted')"
+    )
+    open_.holds.update(row[0] for row in conn.execute(sql))
+    sql = "SELECT entity_id FROM quarantine WHERE state != 'solved'"
+    open_.quarantine.update(row[0] for row in conn.execute(sql))
+
+
+def overruled(row: Mapping[str, Any], name: str) -> bool:
+    """Whether an audit row says that a rule or a person, and no edit, put this field's value in
+    the place of another."""
+    if row["kind"] in ("lost", "first-sight", "drift", "degraded", "delete", "archive"):
+        return True
+    if row["kind"] != "update":
+        return False
+    said = [part for part in str(row["reason"]).split("; ") if part.startswith(f"{name}: ")]
+    return any("edited in" not in part for part in said)
+
+
+def contains(texts: Iterable[str], name: str, value: Any) -> bool:
+    """Whether a JSON text somewhere holds the value."""
+    if value is None:
+        return any("null" in text for text in texts)
+    if isinstance(value, (list, tuple)):
+        return any(all(json.dumps(part) in text for part in value) for text in texts)
+    said = json.dumps(value, ensure_ascii=False)
+    folded = json.dumps(plain(name, value), ensure_ascii=False)
+    return any(said in text or folded in text.lower() for text in texts)

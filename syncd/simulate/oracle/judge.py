@@ -1,0 +1,33 @@
+"""All checks on one life."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from syncd.simulate.oracle.each import Walk, effects, ended
+from syncd.simulate.oracle.facts import Flow, read_store
+from syncd.simulate.oracle.rest import Rest, Truth
+from syncd.simulate.script import Script
+from syncd.simulate.trace import Trace
+
+
+def judge(
+    script: Script, flows: Mapping[int, Flow], trace: Trace, truth: Truth, store: Path
+) -> list[str]:
+    """Every promise broken, in words; the number in brackets is that of the happening."""
+    view = read_store(store)
+    shapes = {name: traits.shapes for name, traits in script.systems.items()}
+    lags = {name: traits.lag for name, traits in script.systems.items()}
+    silent = {name for name, traits in script.systems.items() if not traits.answers}
+    last = flows[max(flows)]
+
+    def flow(number: int) -> Flow:
+        known = [n for n in flows if n <= number]
+        return flows[max(known)] if known else flows[min(flows)]
+
+    broken = Walk(trace, flow, shapes, lags, silent, view).judge()
+    broken += effects(trace, view)
+    broken += ended(trace.runs)
+    broken += Rest(trace, last, flow, shapes, truth, view).judge()
+    return broken

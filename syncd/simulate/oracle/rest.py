@@ -1,0 +1,245 @@
+"""What must hold once the faults are over and everything has come to rest: I1, I2, I7, I12, I17."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+from syncd.simulate.oracle.edits import Edit, edits
+from syncd.simulate.oracle.facts import FIELDS, Flow, StoreView, contains, kept, overruled, same
+from syncd.simulate.trace import Trace
+
+Truth = Mapping[str, Mapping[int, tuple[int, Mapping[str, Any]]]]
+"""By member and key number: the person, and the values, of each live record."""
+
+_Standing = tuple[str, int, Mapping[str, Any]]  # member, key, values
+_EXCUSED = ("unlinked", "ignored", "declined", "archived", "dormant", "out-of-scope")
+
+
+class Rest:
+    def __init__(
+        self,
+        trace: Trace,
+        flow: Flow,
+        flows: Callable[[int], Flow],
+        shapes: Mapping[str, Mapping[str, str]],
+        truth: Truth,
+        view: StoreView,
+    ) -> None:
+        self.trace, self.flow, self.flows = trace, flow, flows
+        last = trace.runs[-1].round if trace.runs else 0
+        known = [flows(number) for number in range(last + 1)]
+        self.travels = all(f.said("deletes", "review") == "propagate" for f in known)
+        self.shapes, self.truth, self.view = shapes, truth, view
+        self.people: dict[int, list[_Standing]] = {}
+        for member, rows in truth.items():
+            for key, (person, values) in rows.items():
+                self.people.setdefault(person, []).append((member, key, values))
+        self.entities = self._entities()
+        self.operated = {h.what for h in trace.happenings if h.who == "operator"}
+
+    def judge(self) -> Iterator[str]:
+        yield from self._quiet()
+        yield from self._settled()
+        for person in sorted(self.people):
+            yield from self._converged(person)
+        yield from self._kept()
+
+    # --- I1, I17
+
+    def _quiet(self) -> Iterator[str]:
+        settling = [end for end in self.trace.runs if end.settling]
+        wrong = [end for end in settling if end.state.startswith(("error", "crash", "failed"))]
+        if wrong:
+            yield f"I1: without a fault a run ends {wrong[-1].state}: {wrong[-1].text}"
+        if any(end.writes for end in settling[-2:]):
+            yield f"I17: still writing after {len(settling)} runs without a fault or an edit"
+
+    def _settled(self) -> Iterator[str]:
+        if self.view.open.waiting:
+            yield f"I7: operations neither sent nor settled: {sorted(self.view.open.waiting)[:3]}"
+
+    def _entities(self) -> dict[int, set[int]]:
+        """Entities of each person, by the records they have or had."""
+        found: dict[int, set[int]] = {}
+        for h in self.trace.happenings:
+            if h.who in ("user", "syncd"):
+                entity = self.view.entity(h.member, h.key)
+                known = {entity, *self.view.gone.get((h.member, h.key), set())} - {0}
+                found.setdefault(h.person, set()).update(known)
+        return found
+
+    def _parked(self, person: int) -> bool:
+        """Something of this person waits for somebody."""
+        open_ = self.view.open
+        mine = self.entities.get(person, set())
+        if 0 in open_.holds:
+            return True  # a member that came back empty: a person has to say whether it is
+        if mine & (open_.holds | open_.quarantine | open_.unknown):
+            return True
+        if any("*" in open_.fields.get(entity, ()) for entity in mine):
+            return True
+        token = f"p{person}."
+        return any(token in text for text in open_.identity)
+
+    def _converged(self, person: int) -> Iterator[str]:
+        flow = self.flow
+        here = {member: (key, values) for member, key, values in self.people[person]}
+        crowded = len(here) < len(self.people[person])
+        mine = self.entities.get(person, set())
+        if crowded or person < 0 or self._parked(person) or len(mine) > 1:
+            return
+        if self._let_go(mine):
+            return
+        frozen = set().union(*(self.view.open.fields.get(entity, set()) for entity in mine))
+        if any(flow.is_source(member) for member in here) and not frozen:
+            for member in flow.members:
+                if flow.is_target(member) and member not in here and not self._gone(member, mine):
+                    yield f"I1: p{person} is missing at {member}"
+        targets = [m for m in here if flow.is_target(m)]
+        for one, other in combinations(sorted(targets), 2):
+            for name in FIELDS:
+                if name in frozen or not (flow.maps(one, name) and flow.maps(other, name)):
+                    continue
+                if not any(flow.speaks(member, name) for member in here):
+                    continue  # nobody who has a say in it has a record
+                a, b = here[one][1][name], here[other][1][name]
+                if not self._alike(name, one, a, other, b):
+                    yield f"I1: p{person}.{name} is {a!r} at {one} and {b!r} at {other}"
+
+    def _alike(self, name: str, one: str, a: Any, other: str, b: Any) -> bool:
+        """The same thing, or what one of them makes of the other's."""
+        if same(name, a, b):
+            return True
+        made = kept(self.shapes[one], name, b)
+        back = kept(self.shapes[other], name, a)
+        both = kept(self.shapes[other], name, made)
+        if same(name, a, made) or same(name, b, back) or same(name, both, back):
+            return True
+        if self.flow.said("drift", "revert") != "keep":
+            return False
+        filled = bool(self.flow.options(name).get("fill")) and None in (a, b)
+        return filled or not (self.flow.speaks(one, name) and self.flow.speaks(other, name))
+
+    def _let_go(self, entities: set[int]) -> bool:
+        """A link of it is excused, for a reason that a policy or a person gave."""
+        reasons = not self.travels or self.operated
+        states = {s for e, s in self.view.links.values() if e in entities}
+        return bool(reasons) and bool(states & set(_EXCUSED))
+
+    def _gone(self, member: str, entities: set[int]) -> bool:
+        """Deleted there, and the policy or a person lets the others live."""
+        aggregates = any(self.flow.mode(m) == "source" for m in self.flow.members)
+        drifts = self.flow.said("drift", "revert") == "keep" and not self.flow.is_source(member)
+        if self.travels and not aggregates and not drifts and not self.operated:
+            return False
+        return any(
+            at[0] == member and known & entities for at, known in self.view.gone.items()
+        ) or any(at[0] == member and e in entities for at, (e, _) in self.view.links.items())
+
+    # --- I2
+
+    def _kept(self) -> Iterator[str]:
+        told = edits(self.trace.happenings)
+        for number, edit in enumerate(told):
+            if not self._found(edit, told[number + 1 :]):
+                yield (
+                    f"I2: {edit.member} p{edit.person}.{edit.name} = {edit.value!r} "
+                    f"(saw {edit.saw!r}) is lost [{edit.number}]"
+                )
+
+    def _found(self, edit: Edit, later: Sequence[Edit]) -> bool:
+        flow = self.flows(edit.run)
+        if not flow.speaks(edit.member, edit.name) or not self.flow.speaks(edit.member, edit.name):
+            return True
+        if edit.first and edit.value in (None, []):
+            return True
+        if any(self._saw(edit, e) for e in later) or self._deleted(edit):
+            return True
+        here = self.people.get(edit.person, [])
+        if any(self._holds(edit, member, values[edit.name]) for member, _, values in here):
+            return True
+        if self._on_its_own(edit):
+            return True
+        mine = self.entities.get(edit.person, set())
+        open_ = self.view.open
+        if self._parked(edit.person):
+            return True
+        for entity in mine:
+            texts = [*open_.cases.get(entity, ()), *self._lost(entity, edit.name)]
+            if contains(texts, edit.name, edit.value):
+                return True
+        if not any(flow.is_target(member) for member, _, _ in here):
+            return self._buried(edit)
+        if edit.name == "tags":
+            return self._merged(edit, later, here)
+        if self.flow.options(edit.name).get("fill") and edit.value is None:
+            return True
+        return "decide" in self.operated and self._decided(edit)
+
+    def _lost(self, entity: int, name: str) -> list[str]:
+        return [text(row) for row in self.view.told.get(entity, ()) if overruled(row, name)]
+
+    def _saw(self, edit: Edit, other: Edit) -> bool:
+        if other.name != edit.name or other.person != edit.person or other.first:
+            return False
+        return self._holds(edit, other.member, other.saw)
+
+    def _holds(self, edit: Edit, member: str, value: Any) -> bool:
+        """This member has the edit's value, or its own form of it."""
+        shape = self.shapes[member]
+        return same(edit.name, value, edit.value) or same(
+            edit.name, value, kept(shape, edit.name, edit.value)
+        )
+
+    def _deleted(self, edit: Edit) -> bool:
+        """A user who saw it deleted the record."""
+        return any(
+            h.what == "delete"
+            and h.who == "user"
+            and h.person == edit.person
+            and h.before is not None
+            and self._holds(edit, h.member, h.before[edit.name])
+            for h in self.trace.happenings[edit.number :]
+        )
+
+    def _buried(self, edit: Edit) -> bool:
+        """Nothing of the person is left: the value is in the audit."""
+        mine = self.entities.get(edit.person, set())
+        texts = [text(row) for entity in mine for row in self.view.told.get(entity, ())]
+        return contains(texts, edit.name, edit.value)
+
+    def _on_its_own(self, edit: Edit) -> bool:
+        """The record takes part no more, as a policy or a person wanted."""
+        state = self.view.links.get((edit.member, edit.key), (0, ""))[1]
+        return state in _EXCUSED and (not self.travels or bool(self.operated))
+
+    def _merged(self, edit: Edit, later: Sequence[Edit], here: Sequence[_Standing]) -> bool:
+        """Sets merge by element: what was added is there, or somebody who saw it took it out."""
+        added = set(edit.value or ()) - set(edit.saw or ())
+        removed = set(edit.saw or ()) - set(edit.value or ())
+        took = {
+            t
+            for e in later
+            if e.name == "tags" and e.person == edit.person
+            for t in set(e.saw or ()) - set(e.value or ())
+        }
+        gave = {
+            t
+            for e in later
+            if e.name == "tags" and e.person == edit.person
+            for t in set(e.value or ()) - set(e.saw or ())
+        }
+        finals = [set(values["tags"] or ()) for m, _, values in here if self.flow.is_target(m)]
+        return all(added - took <= final and not (removed - gave) & final for final in finals)
+
+    def _decided(self, edit: Edit) -> bool:
+        """A person's answer overruled it: the value stands in the audit, or in the case closed."""
+        mine = self.entities.get(edit.person, set())
+        texts = [text(row) for entity in mine for row in self.view.told.get(entity, ())]
+        return contains(texts, edit.name, edit.value)
+
+
+def text(row: Mapping[str, Any]) -> str:
+    return f"{row['before'] or ''} {row['after'] or ''}"

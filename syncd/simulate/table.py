@@ -1,0 +1,152 @@
+"""The truth of one simulated system: its records, as they are and as they were.
+
+Nothing here knows of syncd. Users and the engine's writes go through the same door; whoever reads
+through a lagging replica sees the past.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from syncd.simulate.script import Traits
+
+Values = Mapping[str, Any]
+
+CUT = 8  # characters that a cutting column keeps
+ROUND = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record. number: of the native id; born: marks its incarnation; gone: soft-deleted;
+    person: whom it is about, for whoever judges; by_us: the record was made by syncd."""
+
+    number: int
+    values: Values
+    version: int
+    changed: float
+    born: int
+    gone: bool = False
+    person: int = -1
+    by_us: bool = False
+
+
+class Refusal(Exception):
+    """The system says no to one record. exists: number of the record in the way."""
+
+    def __init__(self, text: str, exists: int | None = None) -> None:
+        super().__init__(text)
+        self.exists = exists
+
+
+class Table:
+    """Records by number, each with its past. Times are seconds of the simulated clock."""
+
+    def __init__(self, name: str, traits: Traits, columns: Sequence[str]) -> None:
+        self.name, self.traits, self.columns = name, traits, tuple(columns)
+        self.rows: dict[int, Row] = {}
+        self._past: list[tuple[float, int, Row | None]] = []
+        self._last = 0
+        self._births = 0
+        self._free: list[int] = []
+        self.receipts: dict[str, tuple[str, int]] = {}  # op id → ("done" | "void", number)
+        self.commits: dict[str, dict[str, int]] = {}  # token → op id → number
+        self.ticks: int | None = None
+
+    # --- reading
+
+    def live(self) -> list[Row]:
+        return [row for row in self.ordered(self.rows) if not row.gone]
+
+    def at(self, time: float) -> dict[int, Row]:
+        """The records as they stood then."""
+        then = dict(self.rows)
+        for when, number, before in reversed(self._past):
+            if when <= time:
+                break
+            if before is None:
+                then.pop(number, None)
+            else:
+                then[number] = before
+        return then
+
+    def ordered(self, rows: Mapping[int, Row]) -> Iterator[Row]:
+        """In the order of their native ids."""
+        for number in sorted(rows):
+            yield rows[number]
+
+    # --- changing
+
+    def shaped(self, values: Values) -> dict[str, Any]:
+        """What this system makes of values."""
+        return {
+            name: shape(value, self.traits.shapes.get(name, "")) for name, value in values.items()
+        }
+
+    def insert(self, values: Values, now: float, person: int, by_us: bool = False) -> Row:
+        self._unique(values, None)
+        if self._free and self.traits.reuse:
+            number = self._free.pop()
+        else:
+            self._last += 1
+            number = self._last
+        self._births += 1
+        full = {**dict.fromkeys(self.columns), **self.shaped(values)}
+        row = Row(number, full, 1, now, self._births, person=person, by_us=by_us)
+        self._put(row, now)
+        return row
+
+    def update(self, number: int, values: Values, now: float) -> Row:
+        self._unique(values, number)
+        row = self.rows[number]
+        after = {**row.values, **self.shaped(values)}
+        if self.traits.robot:
+            after["stamp"] = f"r{row.version + 1}"
+        made = replace(row, values=after, version=row.version + 1, changed=now)
+        self._put(made, now)
+        return made
+
+    def delete(self, number: int, now: float) -> None:
+        row = self.rows[number]
+        if self.traits.soft:
+            self._put(replace(row, gone=True, version=row.version + 1, changed=now), now)
+            return
+        self._past.append((now, number, row))
+        del self.rows[number]
+        self._free.append(number)
+
+    def restore(self, row: Row, now: float) -> Row:
+        """The record comes back as it was, under its id."""
+        self._unique(row.values, row.number)
+        if row.number in self._free:
+            self._free.remove(row.number)
+        version = max(row.version, self.rows[row.number].version if row.number in self.rows else 0)
+        back = replace(row, gone=False, version=version + 1, changed=now)
+        self._put(back, now)
+        return back
+
+    def _put(self, row: Row, now: float) -> None:
+        self._past.append((now, row.number, self.rows.get(row.number)))
+        self.rows[row.number] = row
+
+    def _unique(self, values: Values, but: int | None) -> None:
+        for column in self.traits.unique:
+            value = self.shaped({column: values.get(column)})[column]
+            if value is None:
+                continue
+            for row in self.rows.values():
+                if row.number != but and not row.gone and row.values[column] == value:
+                    raise Refusal(f"{column} is taken", row.number)
+
+
+def shape(value: Any, how: str) -> Any:
+    """A value as a column of that kind keeps it."""
+    if value is None or not how:
+        return value
+    if isinstance(value, str):
+        return {"trim": value.strip(), "lower": value.lower(), "cut": value[:CUT]}.get(how, value)
+    if isinstance(value, int) and how == "round":
+        return value // ROUND * ROUND
+    return value

@@ -1,0 +1,58 @@
+"""What happened, in order: all that the oracle gets to see, and what a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One change of the truth, or one thing that went wrong.
+
+    who      user | syncd | fault | operator
+    what     insert | update | delete | restore | refused, or the fault's or answer's kind
+    run      number of the round; -1 = before the first
+    reading  the run had not read this member yet, or was not under way
+    op_id    of the journal, for what syncd did
+    """
+
+    number: int
+    time: float
+    run: int
+    who: str
+    what: str
+    member: str = ""
+    key: int = 0
+    person: int = -1
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
+    op_id: str = ""
+    sent: Mapping[str, Any] = field(default_factory=dict)
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class RunEnd:
+    """How one run of the engine came out. state: as the report says, or crash | error: …"""
+
+    round: int
+    state: str
+    mode: str = "full"
+    writes: int = 0
+    calls: int = 0
+    first: int = 0  # number of the first happening of this run
+    last: int = 0
+    text: str = ""
+    settling: bool = False
+
+
+@dataclass(slots=True)
+class Trace:
+    happenings: list[Happening] = field(default_factory=list)
+    runs: list[RunEnd] = field(default_factory=list)
+    calls: int = 0
+    edits: int = 0
+    fired: dict[str, int] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)

@@ -1,0 +1,264 @@
+"""The world around the engine: systems, the people who use them, the wires between, the clock.
+
+Everything happens at a call: time passes, people do what the script says is due, and perhaps
+something goes wrong. A call is also the point where another task of the process may go on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from syncd.adapter import Write
+from syncd.simulate.clock import Clock, Ids, stream
+from syncd.simulate.faults import FITS, LASTING
+from syncd.simulate.script import Event, Fault, Script
+from syncd.simulate.table import Refusal, Row, Table
+from syncd.simulate.tasks import Crash, Tasks
+from syncd.simulate.trace import Happening, Trace
+
+LATENCY = 0.05  # seconds of a call
+DATA = ("email", "name", "city", "amount", "tags")
+COLUMNS = (*DATA, "memo", "stamp")
+_PERSON = re.compile(r"p(\d+)\.")
+
+
+class World:
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.trace = Trace()
+        self.clock = Clock()
+        self.chance = stream(script.seed, "schedule")
+        self.users = stream(script.seed, "users")
+        self.ids = Ids(stream(script.seed, "ids"))
+        self.tasks = Tasks(self.chance, 0.3)
+        self.tables = {n: Table(n, traits, COLUMNS) for n, traits in script.systems.items()}
+        self.round, self.step = -1, 0
+        self.introduced = False  # a run came to its end: the systems are known
+        self.other: Callable[[], None] | None = None  # runs a second process
+        self._events: list[Event] = []
+        self._faults: list[Fault] = []
+        self._lasting: dict[str, tuple[Fault, int]] = {}
+        self._tokens = 0
+        self._deleted: dict[tuple[str, int], Row] = {}
+        self._asked = False
+
+    # --- time
+
+    def begin(self, number: int) -> None:
+        self.round, self.step = number, 0
+        self._events = [e for e in self.script.events if e.round == number and e.member]
+        self._faults = [f for f in self.script.faults if f.round == number]
+        self._lasting.clear()
+        self.due()
+
+    def heal(self) -> None:
+        self._events, self._faults = [], []
+        self._lasting.clear()
+
+    def end(self) -> None:
+        """What was due later in this round happens now."""
+        self.step = 1 << 30
+        self.due()
+        self._faults.clear()
+        self._lasting.clear()
+
+    def sleep(self, seconds: float) -> None:
+        self.alive()
+        self.clock.seconds += seconds
+
+    def seconds(self) -> float:
+        return self.clock.seconds
+
+    def alive(self) -> None:
+        if self.tasks.dead:
+            raise Crash
+
+    def die(self, why: str) -> None:
+        self.tasks.dead = True
+        raise Crash(why)
+
+    # --- the wires
+
+    def call(self, member: str, what: str) -> Fault | None:
+        self.alive()
+        self.trace.calls += 1
+        self.step += 1
+        self.clock.seconds += LATENCY
+        self.due()
+        self.tasks.pause()
+        fault = self._fault(member, what)
+        if fault is None:
+            return None
+        if fault.kind in ("crash", "crash-write", "crash-answer"):
+            self.die(fault.kind)
+        if fault.kind == "jump":
+            self.clock.ahead += 86400.0 * (1 if fault.many % 2 else -1) * fault.many
+            return None
+        if fault.kind == "pause":
+            if self.other is not None:
+                self.clock.seconds += 100.0
+                self.other()
+            return None
+        return fault
+
+    def stored(self, when: str) -> None:
+        """The store begins, or is about to end, or has ended a write."""
+        self.alive()
+        if self._fault("", f"store-{when}") is not None:
+            self.die(f"store-{when}")
+
+    def _fault(self, member: str, what: str) -> Fault | None:
+        lasting = self._lasting.get(member)
+        if lasting is not None and what in FITS[lasting[0].kind]:
+            fault, left = lasting
+            if left <= 1:
+                del self._lasting[member]
+            else:
+                self._lasting[member] = (fault, left - 1)
+            return fault
+        for fault in self._faults:
+            fits = what in FITS[fault.kind] and fault.member in ("", member)
+            if fault.kind == "moved" and not self.introduced:
+                continue  # a database nobody knew before is none that moved
+            if fits and fault.step <= self.step:
+                self._faults.remove(fault)
+                if fault.kind in LASTING and fault.many > 1:
+                    self._lasting[member] = (fault, fault.many - 1)
+                self.trace.fired[fault.kind] = self.trace.fired.get(fault.kind, 0) + 1
+                self.tell("fault", fault.kind, member, detail=what)
+                return fault
+        return None
+
+    def wrote(self, member: str, what: str, before: Any, after: Any, write: Write) -> None:
+        row = after if after is not None else before
+        self.tell(
+            "syncd", what, member, row.number, row.person,
+            before.values if before is not None else None,
+            after.values if after is not None else None,
+            write.op_id, dict(write.values),
+        )  # fmt: skip
+
+    def person(self, values: Mapping[str, Any]) -> int:
+        """Whom values are about, by the tokens in them."""
+        for name in ("email", "name", "city"):
+            found = _PERSON.match(str(values.get(name)))
+            if found:
+                return int(found[1])
+        return -1
+
+    def tell(
+        self,
+        who: str,
+        what: str,
+        member: str = "",
+        key: int = 0,
+        person: int = -1,
+        before: Mapping[str, Any] | None = None,
+        after: Mapping[str, Any] | None = None,
+        op_id: str = "",
+        sent: Mapping[str, Any] | None = None,
+        detail: str = "",
+    ) -> None:
+        self.trace.happenings.append(
+            Happening(
+                len(self.trace.happenings), self.clock.seconds, self.round, who, what, member, key,
+                person, before, after, op_id, sent or {}, detail,
+            )
+        )  # fmt: skip
+
+    # --- people
+
+    def due(self) -> None:
+        while self._events and self._events[0].step <= self.step:
+            self.act(self._events.pop(0))
+
+    def act(self, event: Event) -> None:
+        """A user does it, if the system lets them."""
+        table = self.tables[event.member]
+        row = next((r for r in table.live() if r.person == event.person), None)
+        try:
+            if event.kind == "add" and row is None:
+                self._add(table, event)
+            elif event.kind == "edit" and row is not None:
+                self._edit(table, row, event)
+            elif event.kind == "delete" and row is not None:
+                self._deleted[table.name, row.person] = row
+                table.delete(row.number, self.seconds())
+                self._did("delete", table, row, None)
+            elif event.kind == "restore" and row is None:
+                before = self._deleted.get((table.name, event.person))
+                if before is not None and not _occupied(table, before):
+                    self._did("restore", table, None, table.restore(before, self.seconds()))
+        except Refusal:
+            pass
+
+    def _add(self, table: Table, event: Event) -> None:
+        number = event.person
+        mail = event.how if event.how.startswith("p") else f"p{number}."
+        values: dict[str, Any] = {"email": f"{mail}@x", "memo": f"m{number}"}
+        for name in DATA[1:]:
+            values[name] = self._fresh(number, name)
+        row = table.insert(values, self.seconds(), number)
+        self._did("insert", table, None, row)
+
+    def _edit(self, table: Table, row: Row, event: Event) -> None:
+        name, value = event.name, row.values[event.name]
+        match event.how:
+            case "new":
+                value = self._fresh(row.person, name, value)
+            case "blank":
+                value = None
+            case "back":
+                value = next(
+                    (
+                        h.before[name]
+                        for h in reversed(self.trace.happenings)
+                        if h.member == table.name and h.key == row.number and h.before
+                        and h.after and h.before[name] != value
+                    ),
+                    value,
+                )  # fmt: skip
+            case "same":
+                value = next(
+                    (
+                        r.values[name]
+                        for other in self.tables.values()
+                        if other is not table
+                        for r in other.live()
+                        if r.person == row.person
+                    ),
+                    value,
+                )
+            case "spelling":
+                value = f" {value.swapcase()} " if isinstance(value, str) else value
+        after = table.update(row.number, {name: value}, self.seconds())
+        if after.values[name] != row.values[name]:
+            self.trace.edits += 1
+        self._did("update", table, row, after)
+
+    def _did(self, what: str, table: Table, before: Row | None, after: Row | None) -> None:
+        row = after or before
+        assert row is not None
+        self.tell(
+            "user", what, table.name, row.number, row.person,
+            before.values if before else None, after.values if after else None,
+        )  # fmt: skip
+
+    def _fresh(self, person: int, name: str, before: Any = None) -> Any:
+        """A value nobody gave before: it tells which edit it comes from."""
+        self._tokens += 1
+        if name == "amount":
+            return self._tokens * 100 + 37
+        if name == "tags":
+            kept = [t for t in before or [] if self.users.random() < 0.7]
+            return [*kept, f"p{person}.t{self._tokens}"]
+        if name == "email":
+            return f"p{person}.{self._tokens}@x"
+        return f"p{person}.{self._tokens}"
+
+
+def _occupied(table: Table, row: Row) -> bool:
+    there = table.rows.get(row.number)
+    return there is not None and not there.gone
