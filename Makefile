@@ -1,12 +1,13 @@
 # Everything here needs python3 (3.11 or later) and nothing else; it works in .venv.
 .DELETE_ON_ERROR:
-.PHONY: help demo test check kill schema clean
+.PHONY: help demo test check kill simulate schema clean
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 JOBS   ?= 2
+SEEDS  ?= 1..2000
 
 help:            ## this list
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST)
@@ -31,6 +32,9 @@ check: $(STAMP)  ## style, types, and who imports whom
 kill: $(STAMP)   ## the real process killed 500 times at random moments of a run
 	SYNCD_KILLS=500 SYNCD_SEED=$$(date +%s) SYNCD_REQUIRE_SERVERS=1 \
 	$(BIN)/pytest tests/acceptance/test_kill.py
+
+simulate: $(STAMP) ## simulated lives of a flow under faults: SEEDS=1..2000
+	$(BIN)/python -m syncd.simulate $(SEEDS) --ledger .simulate/ledger.jsonl
 
 schema: $(STAMP) ## write docs/schema/ anew
 	$(BIN)/python -m syncd.config.schema > docs/schema/syncd.schema.json

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from itertools import chain
 
@@ -16,7 +17,7 @@ from syncd.engine.context import RunContext
 from syncd.engine.pull import Pulled, Reader, pull_all, pull_since, search
 from syncd.engine.result import RunMode
 from syncd.errors import Interrupted, SyncdError
-from syncd.store import holds, shadow
+from syncd.store import holds, missed, shadow
 from syncd.store.holds import ItemState
 from syncd.store.stage import Seen, Stage
 
@@ -64,18 +65,38 @@ def collect(context: RunContext) -> None:
 
 def _confirm_missing(context: RunContext, name: str) -> None:
     """Where a listing is no single transaction, a record may merely have moved past it: absent is
-    only what is not found by its id either (law 6, S31)."""
+    only what is not found by its id either, or, where that lookup lags, what two complete listings
+    in a row did not show (law 6, S31)."""
     endpoint = context.readers[name].endpoint
+    if not endpoint.lookup_is_exact():
+        _missed_again(context, name)
+        return
     for block in context.stage.missing(name):
         found = {seen.key for seen in block}
-        why = "it was not listed, and nothing proves that it is gone"
-        if endpoint.lookup_is_exact():
-            try:
-                found = {row.key for row in endpoint.get(sorted(found)) if not row.deleted}
-                why = "it moved while it was read"
-            except SyncdError as error:
-                why = error.message
+        why = "it moved while it was read"
+        try:
+            found = {row.key for row in endpoint.get(sorted(found)) if not row.deleted}
+        except SyncdError as error:
+            why = error.message
         context.stage.doubt([seen.id for seen in block if seen.key in found], why)
+
+
+def _missed_again(context: RunContext, name: str) -> None:
+    """Both listings must lie further apart than what a read there may miss."""
+    lag = timedelta(seconds=context.rules.members[name].read_lag)
+    before = (context.now - lag).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    for block in context.stage.missing(name):
+        keys = [seen.key for seen in block]
+        with context.store.read() as conn:
+            first = missed.since(conn, context.flow, name, keys)
+        if context.fence is not None:
+            with context.store.write(context.fence) as conn:
+                missed.note(conn, context.flow, name, keys, run=context.number, at=context.at)
+        doubtful = [s.id for s in block if s.key not in first or first[s.key] > before]
+        context.stage.doubt(doubtful, "it was not listed once, which proves nothing yet")
+    if context.fence is not None and context.options.mode is not RunMode.ENTITY:
+        with context.store.write(context.fence) as conn:
+            missed.forget(conn, context.flow, name, run=context.number)
 
 
 def _watch(context: RunContext, name: str, rows: int) -> None:

@@ -34,6 +34,3 @@ FITS: Mapping[str, frozenset[str]] = {
 }
 
 LASTING = frozenset({"down", "denied", "refuse", "mute"})
-CRASHES = frozenset(
-    {"crash", "crash-write", "crash-answer", "store-begin", "store-commit", "store-after"}
-)

@@ -4,6 +4,7 @@
     flow, member            names become small numbers; fingerprint: mappings as they once were
     entity ─┬─ link         what is agreed, and what each member confirmed of it
             ├─ tombstone    links that are gone; one key may have had several incarnations
+            ├─ missed       records that the last listing did not show, while that proves nothing
             └─ match_key    hashed match keys of the entity
     operation               the journal
     case_, decision         what policies leave open, and what people said
@@ -161,6 +162,16 @@ tombstone = Table(
 )
 Index("ix_tombstone_member_id_key", tombstone.c.member_id, tombstone.c.key)
 Index("ix_tombstone_entity_id", tombstone.c.entity_id)
+
+missed = Table(
+    "missed",
+    metadata,
+    Column("member_id", Integer, primary_key=True, autoincrement=False),
+    Column("key", Key, primary_key=True),
+    Column("run_id", BigInteger, nullable=False),  # of the last complete listing without it
+    Column("at", Text, nullable=False),  # when it was first missed
+    sqlite_with_rowid=False,
+)
 
 match_key = Table(
     "match_key",

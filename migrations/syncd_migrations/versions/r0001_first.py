@@ -187,6 +187,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name=op.f("pk_meta")),
     )
     op.create_table(
+        "missed",
+        sa.Column("member_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("key", KEY, nullable=False),
+        sa.Column("run_id", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("member_id", "key", name=op.f("pk_missed")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "operation",
         sa.Column("id", ID, autoincrement=False, nullable=False),
         sa.Column("op_id", sa.Text(), nullable=False),

@@ -1,0 +1,55 @@
+"""Records that a complete listing did not show, where a listing is no single transaction.
+
+One such listing proves nothing: a record may merely have moved past it. Two in a row do (law 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, bindparam, select
+
+from syncd.store import bulk, tables
+from syncd.store.flows import names
+
+_M = tables.missed.c
+_FORGET = tables.missed.delete().where(
+    _M.member_id == bindparam("member"), _M.run_id < bindparam("run")
+)
+
+
+def since(conn: Connection, flow: int, member: str, keys: Sequence[str]) -> dict[str, str]:
+    """Those of the records that the last complete listing did not show either, and when they were
+    first missed."""
+    number = names(conn, flow).ids.get(member)
+    found: dict[str, str] = {}
+    for part in bulk.chunks(keys):
+        query = select(_M.key, _M.at).where(_M.member_id == number, bulk.among(conn, _M.key, part))
+        found.update((str(key), str(at)) for key, at in conn.execute(query))
+    return found
+
+
+def note(
+    conn: Connection, flow: int, member: str, keys: Sequence[str], *, run: int, at: str
+) -> None:
+    """A complete listing did not show these."""
+    number = names(conn, flow).ids[member]
+    known = since(conn, flow, member, keys)
+    bulk.update(
+        conn,
+        tables.missed,
+        ("member_id", "key"),
+        ("run_id",),
+        [(number, key, run) for key in keys if key in known],
+    )
+    bulk.insert(
+        conn,
+        tables.missed,
+        ("member_id", "key", "run_id", "at"),
+        [(number, key, run, at) for key in keys if key not in known],
+    )
+
+
+def forget(conn: Connection, flow: int, member: str, *, run: int) -> None:
+    """After a complete listing: what it showed again, or what is linked no more."""
+    conn.execute(_FORGET, {"member": names(conn, flow).ids[member], "run": run})
