@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -101,9 +102,13 @@ def pull_all(reader: Reader, watch: Callable[[int], None], may_be_empty: bool = 
         tick = reader.store.last_tick(conn)
     rows = changed = missing = 0
     try:
-        with reader.endpoint.snapshot() as snapshot, reader.store.read() as conn:
+        with (
+            reader.endpoint.snapshot() as snapshot,
+            reader.store.read() as conn,
+            closing(links_in_order(conn, reader.flow, member)) as known,
+        ):
             seed = reader.seed(snapshot)
-            links = _Links(links_in_order(conn, reader.flow, member))
+            links = _Links(known)
             doubles = _Doubles()
             for block in snapshot.blocks():
                 rows += len(block.keys)
@@ -161,8 +166,12 @@ def pull_since(
                 reader.stage.add_seen(found)
                 watch(rows)
             following = snapshot.cursor
-        with reader.endpoint.keys() as listing, reader.store.read() as conn:
-            links = _Links(links_in_order(conn, reader.flow, member))
+        with (
+            reader.endpoint.keys() as listing,
+            reader.store.read() as conn,
+            closing(links_in_order(conn, reader.flow, member)) as linked,
+        ):
+            links = _Links(linked)
             alive = 0
             for block in listing.blocks():
                 alive += len(block.keys)

@@ -26,7 +26,9 @@ def script(seed: int) -> Script:
     odd = chance.random() < 0.6
     systems = {name: _traits(chance, odd) for name in names}
     rounds = tuple(_round(chance, systems) for _ in range(chance.choice((6, 8, 10))))
-    flow = _flow(chance, systems)
+    flow, changes = _changes(stream(seed, "changes"), _flow(chance, systems), len(rounds))
+    known = systems.values()
+    cursors = any(t.cursor for t in known) and all(t.consistent and not t.lag for t in known)
     return Script(
         seed,
         systems,
@@ -34,7 +36,8 @@ def script(seed: int) -> Script:
         rounds,
         _events(stream(seed, "events"), names, len(rounds)),
         _faults(stream(seed, "faults"), names, len(rounds)),
-        _changes(stream(seed, "changes"), flow, len(rounds)),
+        changes,
+        "incremental" if cursors and chance.random() < 0.3 else "full",
     )
 
 
@@ -79,7 +82,7 @@ def _flow(chance: Chance, systems: dict[str, Traits]) -> dict[str, Any]:
         for name, said in TYPES.items()
     }
     if chance.random() < OWNED:
-        fields["amount"]["owner"] = names[1]  # a source, whatever the modes
+        fields["amount"]["owner"] = names[1 if len(names) > 2 else 0]
     if chance.random() < 0.2:
         fields["city"]["fill"] = True
     if chance.random() < 0.5:
@@ -96,6 +99,11 @@ def _flow(chance: Chance, systems: dict[str, Traits]) -> dict[str, Any]:
         "fields": fields,
         "members": {name: _member(chance, traits) for name, traits in systems.items()},
     }
+    whence = chance.random()
+    if whence < 0.1:
+        flow["deletes_from"] = [names[0]]
+    elif whence < 0.15:
+        flow["deletes_from"] = "all"
     modes = chance.random()
     if modes < 0.12 and len(names) > 2:
         flow["members"][names[-1]]["mode"] = "target"
@@ -186,18 +194,51 @@ def _faults(chance: Chance, names: list[str], rounds: int) -> tuple[Fault, ...]:
     return tuple(sorted(found, key=lambda f: (f.round, f.step)))
 
 
-def _changes(chance: Chance, flow: dict[str, Any], rounds: int) -> tuple[Change, ...]:
-    if chance.random() < 0.8:
-        return ()
+def _changes(
+    chance: Chance, flow: dict[str, Any], rounds: int
+) -> tuple[dict[str, Any], tuple[Change, ...]]:
+    """The flow as it begins, and what becomes of its config later."""
+    if chance.random() < 0.7:
+        return flow, ()
     number = chance.randrange(1, rounds)
-    patch: dict[str, Any] = chance.choice(
-        (
-            {"conflict": "newest"},
-            {"conflict": "review"},
-            {"fields": {"amount": {"type": "text"}}},
-            {"fields": {"name": {"type": "text(200)"}}},
-            {"deletes": "propagate"},
-            {"drift": "revert"},
-        )
+    kind = chance.choice(("policy", "policy", "type", "field", "joins", "leaves"))
+    last = list(flow["members"])[-1]
+    if kind in ("joins", "leaves"):  # no policy may name a member that is not there
+        flow = {n: "review" if said == f"prefer:{last}" else said for n, said in flow.items()}
+    patch: dict[str, Any]
+    if kind == "field":
+        name = chance.choice(("city", "tags"))
+        patch = {
+            "fields": {name: flow["fields"][name]},
+            "members": {member: {"fields": {name: name}} for member in flow["members"]},
+        }
+        return _without(flow, name), (Change(number, patch),)
+    if kind == "joins" and len(flow["members"]) > 2:
+        patch = {"members": {last: flow["members"][last]}}
+        members = {m: said for m, said in flow["members"].items() if m != last}
+        return {**flow, "members": members}, (Change(number, patch),)
+    if kind == "leaves" and len(flow["members"]) > 2:
+        found = [Change(number, {"members": {last: None}})]
+        if chance.random() < 0.5 and number + 2 < rounds:
+            found.append(Change(number + 2, {"members": {last: flow["members"][last]}}))
+        return flow, tuple(found)
+    types = ({"fields": {"amount": {"type": "text"}}}, {"fields": {"name": {"type": "text(200)"}}})
+    policies = (
+        {"conflict": "newest"},
+        {"conflict": "review"},
+        {"deletes": "propagate"},
+        {"deletes": "unlink"},
+        {"drift": "revert"},
+        {"delete_conflict": "edit-wins"},
     )
-    return (Change(number, patch),)
+    patch = chance.choice(types if kind == "type" else policies)
+    return flow, (Change(number, patch),)
+
+
+def _without(flow: dict[str, Any], name: str) -> dict[str, Any]:
+    members = {
+        member: {**said, "fields": {n: c for n, c in said["fields"].items() if n != name}}
+        for member, said in flow["members"].items()
+    }
+    fields = {n: said for n, said in flow["fields"].items() if n != name}
+    return {**flow, "fields": fields, "members": members}

@@ -59,7 +59,7 @@ class Life:
         for number in range(len(self.script.rounds), len(self.script.rounds) + SETTLING):
             self.world.clock.seconds += REST
             self.world.begin(number)
-            end = self._run("full", settling=True)
+            end = self._run(self.script.settle, settling=True)
             quiet = quiet + 1 if not end.writes else 0
             if quiet == 2:
                 break

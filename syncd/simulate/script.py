@@ -105,6 +105,7 @@ class Change:
 class Script:
     """seed   of the schedule, and of everything the script leaves open
     flow   the flow's table, as in a config file
+    settle mode of the runs after the last round, in which all must come to rest
     """
 
     seed: int
@@ -114,6 +115,7 @@ class Script:
     events: tuple[Event, ...] = ()
     faults: tuple[Fault, ...] = ()
     changes: tuple[Change, ...] = ()
+    settle: str = "full"
 
     def dump(self) -> dict[str, Any]:
         """JSON-native."""
@@ -133,4 +135,5 @@ def load(raw: Mapping[str, Any]) -> Script:
         tuple(Event(**e) for e in raw["events"]),
         tuple(Fault(**f) for f in raw["faults"]),
         tuple(Change(**c) for c in raw["changes"]),
+        raw.get("settle", "full"),
     )

@@ -6,7 +6,7 @@ arrays (`unnest`) for updates and deletes; one statement a row would cost it a f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import orjson
@@ -17,19 +17,20 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Dialect,
     LargeBinary,
     Select,
     SmallInteger,
     Table,
     Text,
-    any_,
-    cast,
-    func,
-    literal,
-    select,
+    TypeDecorator,
+    bindparam,
 )
 from sqlalchemy import text as sql
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.sqltypes import Integer
+from sqlalchemy.types import TypeEngine
 
 T = TypeVar("T")
 Rows = Sequence[Sequence[Any]]
@@ -62,33 +63,67 @@ def allocate(conn: Connection, name: str, n: int = 1) -> range:
     return range(last - n + 1, last + 1)
 
 
-def among(
-    conn: Connection, column: Column[Any], values: Iterable[int | str]
-) -> ColumnElement[bool]:
-    """`column IN values` as one parameter, however many there are: a statement of a thousand
-    parameters costs more to bind than to run. Columns of numbers and of text only."""
-    wanted = list(values)
-    if _postgres(conn):
-        kind = BigInteger() if isinstance(column.type, Integer) else Text()
-        return column == any_(cast(literal(wanted, ARRAY(kind)), ARRAY(kind)))
-    listed = func.json_each(orjson.dumps(wanted).decode()).table_valued("value")
-    return column.in_(select(listed.c.value))
+def among(column: Column[Any], name: str) -> ColumnElement[bool]:
+    """`column IN values` with a list as the one parameter `name`, however long it is: a statement
+    of a thousand parameters costs more to bind than to run. Columns of numbers and of text only."""
+    return _Among(column, bindparam(name, type_=_List(isinstance(column.type, Integer))))
 
 
-def ascending(
-    conn: Connection, query: Select[Any], column: Column[Any], size: int = CHUNK
-) -> Iterator[list[int]]:
-    """The different values of a column of ids that `query` selects, but 0, in blocks. Other
-    statements may change what it selects between two of them."""
+class _List(TypeDecorator[Sequence[int | str]]):
+    """A list as one parameter: an array in PostgreSQL, JSON in SQLite."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, numbers: bool) -> None:
+        super().__init__()
+        self.numbers = numbers
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(ARRAY(BigInteger() if self.numbers else Text()))
+        return dialect.type_descriptor(Text())
+
+    def process_bind_param(self, value: Sequence[int | str] | None, dialect: Dialect) -> Any:
+        wanted = list(value or ())
+        return wanted if dialect.name == "postgresql" else orjson.dumps(wanted).decode()
+
+
+class _Among(FunctionElement[bool]):
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(_Among)
+def _in_json(element: _Among, compiler: Any, **options: Any) -> str:
+    column, values = (compiler.process(part, **options) for part in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({values}))"
+
+
+@compiles(_Among, "postgresql")
+def _in_array(element: _Among, compiler: Any, **options: Any) -> str:
+    column, values = (compiler.process(part, **options) for part in element.clauses)
+    return f"{column} = ANY ({values})"
+
+
+def page(query: Select[Any], column: Column[Any]) -> Select[Any]:
+    """The next block of what `query` selects, in order of a column of ids: see `pages`."""
+    return query.where(column > bindparam("after")).order_by(column).limit(bindparam("size"))
+
+
+def pages(
+    conn: Connection, query: Select[Any], values: Mapping[str, Any], size: int = CHUNK
+) -> Iterator[Sequence[Any]]:
+    """Rows of a query made by `page`, in blocks; their first column is the one they are ordered
+    by, and above 0. Other statements may change what it selects between two blocks."""
     last = 0
     while True:
-        part = query.where(column > last).order_by(column).distinct().limit(size)
-        block = [int(number) for (number,) in conn.execute(part)]
-        if block:
-            yield block
-        if len(block) < size:
+        rows = conn.execute(query, {**values, "after": last, "size": size}).all()
+        if rows:
+            yield rows
+        if len(rows) < size:
             return
-        last = block[-1]
+        last = rows[-1][0]
 
 
 def insert(conn: Connection, table: Table, columns: Sequence[str], rows: Rows) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import BindParameter, Connection, bindparam, func, select
 from sqlalchemy import text as sql
 
 from syncd.core.model import Case, CaseKind
@@ -26,6 +26,46 @@ NO_ENTITY = 0
 # In the words of the partial indexes, so that the databases see that they apply.
 NOT_CLOSED = sql("case_.state != 'closed'")
 PENDING_DECISION = sql("decision.state = 'pending'")
+
+_C, _D = tables.case_.c, tables.decision.c
+_FLOW: BindParameter[Any] = bindparam("flow")
+_RUN: BindParameter[Any] = bindparam("run")
+_UNSEEN = (_C.flow_id == _FLOW, _C.entity_id == NO_ENTITY, _C.seen_run < _RUN, NOT_CLOSED)
+_ANY_UNSEEN = select(_C.id).where(*_UNSEEN).limit(1)
+_VOID_UNSEEN = (
+    tables.decision.update()
+    .where(
+        _D.flow_id == _FLOW,
+        _D.entity_id == NO_ENTITY,
+        PENDING_DECISION,
+        _D.case_id.in_(select(_C.id).where(*_UNSEEN)),
+    )
+    .values(state="void", note=bindparam("why"))
+)
+_CLOSE_UNSEEN = tables.case_.update().where(*_UNSEEN).values(state=CLOSED, closed_run=_RUN)
+_OPEN_MARKS = select(_C.id, _C.entity_id, _C.kind, _C.member, _C.fields, _C.digest).where(
+    _C.flow_id == _FLOW, bulk.among(_C.entity_id, "entities"), NOT_CLOSED
+)
+_OPEN_AMONG = select(_C.id, _C.digest).where(
+    _C.flow_id == _FLOW,
+    _C.entity_id == bindparam("entity"),
+    _C.kind == bindparam("kind"),
+    _C.member == bindparam("member"),
+    _C.fields == bindparam("fields"),
+    bulk.among(_C.digest, "digests"),
+    NOT_CLOSED,
+)
+_CASES_OF = (
+    select(tables.case_)
+    .where(_C.flow_id == _FLOW, bulk.among(_C.entity_id, "entities"), NOT_CLOSED)
+    .order_by(_C.id)
+)
+_COUNT = select(func.count()).select_from(tables.case_).where(_C.flow_id == _FLOW, NOT_CLOSED)
+_VOID_OF = (
+    tables.decision.update()
+    .where(bulk.among(_D.case_id, "cases"), PENDING_DECISION)
+    .values(state="void", note=bindparam("why"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +128,11 @@ def sync_cases(
 def close_unseen(conn: Connection, flow: int, *, run: int) -> int:
     """After a run that looked at all unlinked records: close the cases of no entity that it did
     not find; answers how many."""
-    c, d = tables.case_.c, tables.decision
-    unseen = (c.flow_id == flow, c.entity_id == NO_ENTITY, c.seen_run < run, NOT_CLOSED)
-    conn.execute(
-        d.update()
-        .where(
-            d.c.flow_id == flow,
-            d.c.entity_id == NO_ENTITY,
-            PENDING_DECISION,
-            d.c.case_id.in_(select(c.id).where(*unseen)),
-        )
-        .values(state="void", note=_BY_ITSELF)
-    )
-    closed = tables.case_.update().where(*unseen).values(state=CLOSED, closed_run=run)
-    return conn.execute(closed).rowcount
+    asked = {"flow": flow, "run": run}
+    if conn.execute(_ANY_UNSEEN, asked).first() is None:
+        return 0
+    conn.execute(_VOID_UNSEEN, {**asked, "why": _BY_ITSELF})
+    return conn.execute(_CLOSE_UNSEEN, asked).rowcount
 
 
 _COLUMNS = (
@@ -127,14 +158,9 @@ def _mark(entity: int, case: Case) -> _Mark:
 
 
 def _open_marks(conn: Connection, flow: int, entities: Iterable[int]) -> dict[_Mark, int]:
-    c = tables.case_.c
     found: dict[_Mark, int] = {}
     for part in bulk.chunks(sorted(entities)):
-        for row in conn.execute(
-            select(c.id, c.entity_id, c.kind, c.member, c.fields, c.digest).where(
-                c.flow_id == flow, bulk.among(conn, c.entity_id, part), NOT_CLOSED
-            )
-        ):
+        for row in conn.execute(_OPEN_MARKS, {"flow": flow, "entities": part}):
             found[row.entity_id, row.kind, row.member, row.fields, row.digest] = row.id
     return found
 
@@ -142,24 +168,14 @@ def _open_marks(conn: Connection, flow: int, entities: Iterable[int]) -> dict[_M
 def _open_among(conn: Connection, flow: int, marks: Sequence[_Mark]) -> dict[_Mark, int]:
     """Those of these that are open; the whole of a mark is in the index, and there may be a
     million cases of no entity."""
-    c = tables.case_.c
     found: dict[_Mark, int] = {}
     alike: dict[tuple[int, str, str, str], list[str]] = {}
     for entity, kind, member, fields, digest in marks:
         alike.setdefault((entity, kind, member, fields), []).append(digest)
     for (entity, kind, member, fields), digests in alike.items():
+        mark = {"entity": entity, "kind": kind, "member": member, "fields": fields}
         for part in bulk.chunks(digests):
-            for row in conn.execute(
-                select(c.id, c.digest).where(
-                    c.flow_id == flow,
-                    c.entity_id == entity,
-                    c.kind == kind,
-                    c.member == member,
-                    c.fields == fields,
-                    bulk.among(conn, c.digest, part),
-                    NOT_CLOSED,
-                )
-            ):
+            for row in conn.execute(_OPEN_AMONG, {"flow": flow, **mark, "digests": part}):
                 found[entity, kind, member, fields, row.digest] = row.id
     return found
 
@@ -169,11 +185,8 @@ def _open_among(conn: Connection, flow: int, marks: Sequence[_Mark]) -> dict[_Ma
 
 def count_open(conn: Connection, flow: int, *, state: str | None = None) -> int:
     """Cases not closed; state as for `open_cases`."""
-    c = tables.case_.c
-    query = select(func.count()).select_from(tables.case_).where(c.flow_id == flow, NOT_CLOSED)
-    if state is not None:
-        query = query.where(c.state == state)
-    return int(conn.execute(query).scalar_one())
+    query = _COUNT if state is None else _COUNT.where(_C.state == state)
+    return int(conn.execute(query, {"flow": flow}).scalar_one())
 
 
 def open_cases(
@@ -188,32 +201,26 @@ def open_cases(
     limit: int | None = None,
 ) -> list[StoredCase]:
     """Cases not closed, oldest first. state: OPEN (undecided) or DECIDED, else both."""
-    c = tables.case_.c
-    query = select(tables.case_).where(NOT_CLOSED, c.id > after).order_by(c.id)
+    query = select(tables.case_).where(NOT_CLOSED, _C.id > after).order_by(_C.id)
     if flow is not None:
-        query = query.where(c.flow_id == flow)
+        query = query.where(_C.flow_id == flow)
     if kind is not None:
-        query = query.where(c.kind == kind.value)
+        query = query.where(_C.kind == kind.value)
     if entity is not None:
-        query = query.where(c.entity_id == entity)
+        query = query.where(_C.entity_id == entity)
     if state is not None:
-        query = query.where(c.state == state)
+        query = query.where(_C.state == state)
     if field is not None:
         # The list is canonical JSON: a name stands in it quoted, and nothing else does.
-        query = query.where(c.fields.contains(codec.text(field), autoescape=True))
+        query = query.where(_C.fields.contains(codec.text(field), autoescape=True))
     return [_stored(row) for row in conn.execute(query.limit(limit))]
 
 
 def cases_of(conn: Connection, flow: int, entities: Sequence[int]) -> dict[int, tuple[Case, ...]]:
     """The cases of these entities not closed, oldest first; entities without any are missing."""
-    c = tables.case_.c
     found: dict[int, tuple[Case, ...]] = {}
     for part in bulk.chunks(sorted(set(entities))):
-        for row in conn.execute(
-            select(tables.case_)
-            .where(c.flow_id == flow, bulk.among(conn, c.entity_id, part), NOT_CLOSED)
-            .order_by(c.id)
-        ):
+        for row in conn.execute(_CASES_OF, {"flow": flow, "entities": part}):
             found[row.entity_id] = (*found.get(row.entity_id, ()), codec.decode_case(row))
     return found
 
@@ -224,13 +231,8 @@ def case(conn: Connection, case_id: int) -> StoredCase | None:
 
 
 def _void_decisions_of(conn: Connection, cases: Sequence[int]) -> None:
-    d = tables.decision
     for part in bulk.chunks(cases):
-        conn.execute(
-            d.update()
-            .where(bulk.among(conn, d.c.case_id, part), PENDING_DECISION)
-            .values(state="void", note=_BY_ITSELF)
-        )
+        conn.execute(_VOID_OF, {"cases": part, "why": _BY_ITSELF})
 
 
 def _stored(row: Any) -> StoredCase:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import BindParameter, Connection, bindparam, select
 
 from syncd.core.model import Case, Choice, Decision, Fields
 from syncd.errors import ConfigError
@@ -62,6 +62,36 @@ PENDING = "pending"
 USED = "used"
 VOID = "void"
 
+_C, _D = tables.case_.c, tables.decision.c
+_FLOW: BindParameter[Any] = bindparam("flow")
+_OF_CASE = select(tables.decision).where(_D.case_id == bindparam("case")).order_by(_D.id)
+_PENDING = (
+    select(tables.decision)
+    .where(_D.flow_id == _FLOW, bulk.among(_D.entity_id, "entities"), PENDING_DECISION)
+    .order_by(_D.id)
+)
+_PENDING_OF_NONE = bulk.page(
+    select(tables.decision).where(_D.flow_id == _FLOW, _D.entity_id == NO_ENTITY, PENDING_DECISION),
+    _D.id,
+)
+_DECIDED = bulk.page(
+    select(_D.entity_id).where(_D.flow_id == _FLOW, PENDING_DECISION).distinct(), _D.entity_id
+)
+_CASES_DECIDED = _C.id.in_(select(_D.case_id).where(bulk.among(_D.id, "ids")))
+_CLOSE = (
+    tables.case_.update()
+    .where(_CASES_DECIDED, NOT_CLOSED)
+    .values(state=CLOSED, closed_run=bindparam("run"))
+)
+_REOPEN = (
+    tables.case_.update().where(_CASES_DECIDED, _C.state == DECIDED, NOT_CLOSED).values(state=OPEN)
+)
+_VOID = (
+    tables.decision.update()
+    .where(bulk.among(_D.id, "ids"), PENDING_DECISION)
+    .values(state=VOID, note=bindparam("why"))
+)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredDecision:
@@ -90,9 +120,7 @@ class Answer:
 
 def decisions_of(conn: Connection, case_id: int) -> list[StoredDecision]:
     """Every decision ever taken on the case, oldest first."""
-    d = tables.decision.c
-    rows = conn.execute(select(tables.decision).where(d.case_id == case_id).order_by(d.id))
-    return [_decision(row) for row in rows]
+    return [_decision(row) for row in conn.execute(_OF_CASE, {"case": case_id})]
 
 
 # --- what people decide --------------------------------------------------------------------
@@ -169,80 +197,43 @@ def pending_decisions(
 ) -> dict[int, list[Decision]]:
     """What people decided for these entities (NO_ENTITY: for cases of identity) and no run has
     taken yet, oldest first."""
-    d = tables.decision.c
     found: dict[int, list[Decision]] = {}
     for part in bulk.chunks(sorted(set(entities))):
-        for row in conn.execute(
-            select(tables.decision)
-            .where(d.flow_id == flow, bulk.among(conn, d.entity_id, part), PENDING_DECISION)
-            .order_by(d.id)
-        ):
+        for row in conn.execute(_PENDING, {"flow": flow, "entities": part}):
             found.setdefault(row.entity_id, []).append(_decision(row).decision)
     return found
 
 
 def pending_of_none(conn: Connection, flow: int) -> Iterator[list[Decision]]:
     """`pending_decisions` for cases of no entity, in blocks."""
-    d = tables.decision.c
-    last = 0
-    while True:
-        rows = conn.execute(
-            select(tables.decision)
-            .where(d.flow_id == flow, d.entity_id == NO_ENTITY, PENDING_DECISION, d.id > last)
-            .order_by(d.id)
-            .limit(bulk.CHUNK)
-        ).all()
-        if rows:
-            yield [_decision(row).decision for row in rows]
-        if len(rows) < bulk.CHUNK:
-            return
-        last = rows[-1].id
+    for block in bulk.pages(conn, _PENDING_OF_NONE, {"flow": flow}):
+        yield [_decision(row).decision for row in block]
 
 
 def decided_entities(conn: Connection, flow: int) -> Iterator[list[int]]:
     """Entities with a decision that no run has taken yet, ascending; NO_ENTITY left out."""
-    d = tables.decision.c
-    pending = select(d.entity_id).where(d.flow_id == flow, PENDING_DECISION)
-    return bulk.ascending(conn, pending, d.entity_id)
+    for block in bulk.pages(conn, _DECIDED, {"flow": flow}):
+        yield [entity for (entity,) in block]
 
 
 def use(conn: Connection, ids: Sequence[int], *, run: int) -> None:
     """A run acts on these decisions, in this transaction; their cases are closed with it. Call it
     before `sync_cases`, which voids decisions whose case it does not find any more."""
-    d, c = tables.decision.c, tables.case_
     bulk.update(conn, tables.decision, ("id",), ("state",), [(i, USED) for i in ids])
     for part in bulk.chunks(ids):
-        conn.execute(
-            c.update()
-            .where(c.c.id.in_(select(d.case_id).where(bulk.among(conn, d.id, part))), NOT_CLOSED)
-            .values(state=CLOSED, closed_run=run)
-        )
+        conn.execute(_CLOSE, {"ids": part, "run": run})
 
 
 def void(conn: Connection, ids: Sequence[int], note: str = "its records changed since") -> None:
     """A run cannot act on these decisions; cases among them that are still there are open again."""
-    d, c = tables.decision.c, tables.case_
     _void(conn, ids, note)
     for part in bulk.chunks(ids):
-        conn.execute(
-            c.update()
-            .where(
-                c.c.id.in_(select(d.case_id).where(bulk.among(conn, d.id, part))),
-                c.c.state == DECIDED,
-                NOT_CLOSED,
-            )
-            .values(state=OPEN)
-        )
+        conn.execute(_REOPEN, {"ids": part})
 
 
 def _void(conn: Connection, ids: Sequence[int], note: str) -> None:
-    d = tables.decision
     for part in bulk.chunks(ids):
-        conn.execute(
-            d.update()
-            .where(bulk.among(conn, d.c.id, part), PENDING_DECISION)
-            .values(state=VOID, note=note)
-        )
+        conn.execute(_VOID, {"ids": part, "why": note})
 
 
 # --- rows and values -----------------------------------------------------------------------

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import BindParameter, Connection, bindparam, select
 from sqlalchemy import text as sql
 
 from syncd.core.model import Agreed, Entity, EntityState, Link, LinkState, OpKind
@@ -32,6 +32,42 @@ _MATCH_KEY = ("flow_id", "rule", "hash", "entity_id")
 # In the words of the partial indexes, so that the databases see that they apply.
 _OPEN_WORK = sql("entity.work != 0")
 _UNSETTLED = sql("operation.state IN ('planned', 'sent', 'unknown')")
+
+_E, _L, _T, _K, _O = (
+    tables.entity.c,
+    tables.link.c,
+    tables.tombstone.c,
+    tables.match_key.c,
+    tables.operation.c,
+)
+_FLOW: BindParameter[Any] = bindparam("flow")
+_LOAD = select(_E.id, _E.state, _E.agreed, _E.meta).where(
+    bulk.among(_E.id, "ids"), _E.flow_id == _FLOW
+)
+_LOAD_LINKS = select(*LINK_COLUMNS).where(bulk.among(_L.entity_id, "ids")).order_by(_L.member_id)
+_LOAD_GONE = select(*TOMBSTONE_COLUMNS).where(bulk.among(_T.entity_id, "ids")).order_by(_T.id)
+_LOAD_UNSETTLED = (
+    select(_O.entity_id, _O.member_id, _O.kind)
+    .where(_O.flow_id == _FLOW, bulk.among(_O.entity_id, "ids"), _UNSETTLED, _O.state != "planned")
+    .order_by(_O.id)
+)
+_BY_KEY = (
+    select(_K.hash, _K.entity_id)
+    .where(_K.flow_id == _FLOW, _K.rule == bindparam("rule"), bulk.among(_K.hash, "hashes"))
+    .order_by(_K.hash, _K.entity_id)
+    .execution_options(stream_results=True, max_row_buffer=bulk.CHUNK)
+)
+_ALL = bulk.page(select(_E.id).where(_E.flow_id == _FLOW), _E.id)
+_WITH_WORK = bulk.page(select(_E.id).where(_E.flow_id == _FLOW, _OPEN_WORK), _E.id)
+_WORK_AMONG = select(_E.id).where(bulk.among(_E.id, "ids"), _OPEN_WORK)
+_GONE_TIMES = (
+    select(_T.entity_id, _T.member_id, _T.key, _T.created, _T.gone_at)
+    .where(bulk.among(_T.entity_id, "ids"))
+    .order_by(_T.id)
+)
+_DROP_LINKS = tables.link.delete().where(bulk.among(_L.entity_id, "ids"))
+_DROP_KEYS = tables.match_key.delete().where(bulk.among(_K.entity_id, "ids"))
+_ALL_WORK = tables.entity.update().where(_E.flow_id == _FLOW).values(work=1)
 
 # (member, key, creation mark) → when each such tombstone of an entity came to be, oldest first
 _GoneAt = dict[tuple[str, str, str | None], list[str]]
@@ -65,25 +101,16 @@ def load_entities(conn: Connection, flow: int, ids: Sequence[int]) -> list[Entit
 def _load(
     conn: Connection, flow: int, known: Names, ids: Sequence[int]
 ) -> Iterator[tuple[int, Entity]]:
-    entity, link, gone = tables.entity.c, tables.link.c, tables.tombstone.c
-    rows = conn.execute(
-        select(entity.id, entity.state, entity.agreed, entity.meta).where(
-            bulk.among(conn, entity.id, ids), entity.flow_id == flow
-        )
-    ).all()
+    rows = conn.execute(_LOAD, {"ids": ids, "flow": flow}).all()
     agreed = {row.id: codec.decode_agreed(row.agreed, row.meta) for row in rows}
     in_step = {number: codec.decode_base(None, what) for number, what in agreed.items()}
     links: dict[int, dict[str, Link]] = {}
-    for row in conn.execute(
-        select(*LINK_COLUMNS).where(bulk.among(conn, link.entity_id, ids)).order_by(link.member_id)
-    ):
+    for row in conn.execute(_LOAD_LINKS, {"ids": ids}):
         if row.entity_id in agreed:
             one = read_link(row, known, agreed[row.entity_id], in_step[row.entity_id])
             links.setdefault(row.entity_id, {})[one.member] = one
     tombs: dict[int, list[Link]] = {}
-    for row in conn.execute(
-        select(*TOMBSTONE_COLUMNS).where(bulk.among(conn, gone.entity_id, ids)).order_by(gone.id)
-    ):
+    for row in conn.execute(_LOAD_GONE, {"ids": ids}):
         if row.entity_id in agreed:
             tombs.setdefault(row.entity_id, []).append(read_link(row, known, agreed[row.entity_id]))
     open_operations = _unsettled(conn, flow, known, ids)
@@ -106,18 +133,8 @@ def _load(
 def _unsettled(
     conn: Connection, flow: int, known: Names, ids: Sequence[int]
 ) -> dict[int, dict[str, OpKind]]:
-    op = tables.operation.c
     found: dict[int, dict[str, OpKind]] = {}
-    for row in conn.execute(
-        select(op.entity_id, op.member_id, op.kind)
-        .where(
-            op.flow_id == flow,
-            bulk.among(conn, op.entity_id, ids),
-            _UNSETTLED,
-            op.state != "planned",
-        )
-        .order_by(op.id)
-    ):
+    for row in conn.execute(_LOAD_UNSETTLED, {"flow": flow, "ids": ids}):
         found.setdefault(row.entity_id, {})[known.members[row.member_id]] = OpKind(row.kind)
     return found
 
@@ -127,15 +144,8 @@ def entities_by_key(
 ) -> Iterator[list[tuple[int, int]]]:
     """(hash, entity) of those with one of these keys under this match rule, in blocks: one key
     may be every entity's. Hashes only suggest: compare keys."""
-    key = tables.match_key.c
     for part in bulk.chunks(sorted(set(hashes))):
-        query = (
-            select(key.hash, key.entity_id)
-            .where(key.flow_id == flow, key.rule == rule, bulk.among(conn, key.hash, part))
-            .order_by(key.hash, key.entity_id)
-            .execution_options(stream_results=True, max_row_buffer=bulk.CHUNK)
-        )
-        with conn.execute(query) as result:
+        with conn.execute(_BY_KEY, {"flow": flow, "rule": rule, "hashes": part}) as result:
             for block in result.partitions(bulk.CHUNK):
                 yield [(row.hash, row.entity_id) for row in block]
 
@@ -143,34 +153,15 @@ def entities_by_key(
 def open_work(conn: Connection, flow: int, *, size: int = bulk.CHUNK) -> Iterator[list[int]]:
     """Ids with something left to do, ascending, in blocks. The same entity comes once, also when
     its work is saved or settled between two blocks."""
-    entity = tables.entity.c
-    last = 0
-    while True:
-        block = list(
-            conn.execute(
-                select(entity.id)
-                .where(entity.flow_id == flow, _OPEN_WORK, entity.id > last)
-                .order_by(entity.id)
-                .limit(size)
-            ).scalars()
-        )
-        if block:
-            yield block
-        if len(block) < size:
-            return
-        last = block[-1]
+    for block in bulk.pages(conn, _WITH_WORK, {"flow": flow}, size):
+        yield [number for (number,) in block]
 
 
 def with_work(conn: Connection, ids: Sequence[int]) -> set[int]:
     """Those of `ids` whose work is open."""
-    entity = tables.entity.c
     found: set[int] = set()
     for part in bulk.chunks(sorted(set(ids))):
-        found.update(
-            conn.execute(
-                select(entity.id).where(bulk.among(conn, entity.id, part), _OPEN_WORK)
-            ).scalars()
-        )
+        found.update(conn.execute(_WORK_AMONG, {"ids": part}).scalars())
     return found
 
 
@@ -234,20 +225,12 @@ def save_entities(
 def _clear(conn: Connection, known: Names, ids: Sequence[int]) -> dict[int, _GoneAt]:
     """Take away what the new state replaces; answers when each tombstone came to be."""
     since: dict[int, _GoneAt] = {}
-    gone = tables.tombstone.c
     for part in bulk.chunks(ids):
-        rows = conn.execute(
-            select(gone.entity_id, gone.member_id, gone.key, gone.created, gone.gone_at)
-            .where(bulk.among(conn, gone.entity_id, part))
-            .order_by(gone.id)
-        ).all()
-        for row in rows:
+        for row in conn.execute(_GONE_TIMES, {"ids": part}):
             mark = (known.members[row.member_id], row.key, row.created)
             since.setdefault(row.entity_id, {}).setdefault(mark, []).append(row.gone_at)
-        conn.execute(tables.link.delete().where(bulk.among(conn, tables.link.c.entity_id, part)))
-        conn.execute(
-            tables.match_key.delete().where(bulk.among(conn, tables.match_key.c.entity_id, part))
-        )
+        conn.execute(_DROP_LINKS, {"ids": part})
+        conn.execute(_DROP_KEYS, {"ids": part})
     if since:
         bulk.delete(conn, tables.tombstone, ("entity_id",), [(i,) for i in since])
     return since
@@ -269,29 +252,14 @@ def _check(number: int, member: str, link: Link) -> None:
 
 def all_entities(conn: Connection, flow: int, *, size: int = bulk.CHUNK) -> Iterator[list[Entity]]:
     """Every entity of the flow, ascending, in blocks."""
-    entity = tables.entity.c
-    last = 0
-    while True:
-        ids = list(
-            conn.execute(
-                select(entity.id)
-                .where(entity.flow_id == flow, entity.id > last)
-                .order_by(entity.id)
-                .limit(size)
-            ).scalars()
-        )
-        if not ids:
-            return
-        yield load_entities(conn, flow, ids)
-        last = ids[-1]
+    for block in bulk.pages(conn, _ALL, {"flow": flow}, size):
+        yield load_entities(conn, flow, [number for (number,) in block])
 
 
 def save_keys(conn: Connection, flow: int, keys: Mapping[int, Iterable[tuple[int, int]]]) -> None:
     """Replace the match keys of these entities: (rule number, key hash) by entity."""
     for part in bulk.chunks(list(keys)):
-        conn.execute(
-            tables.match_key.delete().where(bulk.among(conn, tables.match_key.c.entity_id, part))
-        )
+        conn.execute(_DROP_KEYS, {"ids": part})
     rows = [(flow, rule, value, i) for i, own in keys.items() for rule, value in set(own)]
     bulk.insert(conn, tables.match_key, _MATCH_KEY, rows)
 
@@ -304,8 +272,7 @@ def mark_work(conn: Connection, work: Mapping[int, bool]) -> None:
 
 def mark_all_work(conn: Connection, flow: int) -> None:
     """Every entity is looked at again in the next run: the config changed, a state was rebuilt."""
-    entity = tables.entity
-    conn.execute(entity.update().where(entity.c.flow_id == flow).values(work=1))
+    conn.execute(_ALL_WORK, {"flow": flow})
 
 
 def set_states(conn: Connection, states: Mapping[int, EntityState]) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, func, select, tuple_
+from sqlalchemy import BindParameter, Connection, bindparam, func, select, tuple_
 from sqlalchemy import text as sql
 
 from syncd.core.hashing import digest as digest_of
@@ -42,6 +42,53 @@ WAITING = (ItemState.HELD, ItemState.APPROVED, ItemState.EXCUSED, ItemState.REVE
 
 # In the words of the partial index, so that the databases see that it applies.
 _OPEN = sql("hold.state = 'open'")
+_NOT_CLOSED = sql("hold.state != 'closed'")
+_WAITING = sql("hold_item.state IN ({})".format(", ".join(f"'{state}'" for state in WAITING)))
+
+_H, _I = tables.hold.c, tables.hold_item.c
+_FLOW: BindParameter[Any] = bindparam("flow")
+_HOLD: BindParameter[Any] = bindparam("hold")
+_FIND_OPEN = select(_H.id).where(
+    _H.flow_id == _FLOW, _H.kind == bindparam("kind"), _H.cause_member == bindparam("cause"), _OPEN
+)
+_NOT_CLOSED_IDS = select(_H.id).where(_H.flow_id == _FLOW, _NOT_CLOSED).order_by(_H.id)
+_HOLDS = select(tables.hold).order_by(_H.id)
+_STATES = select(_I.entity_id, _I.member, _I.op_digest, _I.state).where(_I.hold_id == _HOLD)
+_STATES_OF_STORED = _STATES.where(bulk.among(_I.entity_id, "entities"))
+_STATES_OF_NEW = _STATES.where(
+    _I.entity_id == 0, _I.member == bindparam("member"), bulk.among(_I.op_digest, "digests")
+)
+_ITEMS = select(tables.hold_item).join(tables.hold, _H.id == _I.hold_id)
+_WAITING_ITEMS = (
+    _ITEMS.where(_H.flow_id == _FLOW, _NOT_CLOSED, bulk.among(_I.entity_id, "entities"), _WAITING)
+    .order_by(_I.hold_id, _I.entity_id, _I.member)
+)  # fmt: skip
+_WAITING_OF_KIND = (
+    _ITEMS.where(_H.flow_id == _FLOW, _H.kind == bindparam("kind"), _NOT_CLOSED, _WAITING)
+    .order_by(_I.hold_id, _I.member)
+)  # fmt: skip
+_WAITING_OF_NONE = (
+    select(tables.hold_item)
+    .where(
+        _I.hold_id == _HOLD,
+        _I.entity_id == 0,
+        _WAITING,
+        tuple_(_I.member, _I.op_digest) > tuple_(bindparam("member"), bindparam("digest")),
+    )
+    .order_by(_I.member, _I.op_digest)
+    .limit(bulk.CHUNK)
+)
+_WAITING_ENTITIES = bulk.page(
+    select(_I.entity_id).where(_I.hold_id == _HOLD, _WAITING).distinct(), _I.entity_id
+)
+# From the end, since items are settled from the beginning: what waits is found at once.
+_LAST_WAITING = (
+    select(_I.entity_id)
+    .where(_I.hold_id == _HOLD, _WAITING)
+    .order_by(_I.entity_id.desc(), _I.member.desc(), _I.op_digest.desc())
+    .limit(1)
+)
+_DIGEST = select(_H.digest).where(_H.id == _HOLD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +145,7 @@ def add(
     An item held already stays as it is; another operation of the same record takes its place.
     """
     hold, item = tables.hold, tables.hold_item
-    found = conn.execute(
-        select(hold.c.id).where(
-            hold.c.flow_id == flow, hold.c.kind == kind, hold.c.cause_member == cause, _OPEN
-        )
-    ).scalar()
+    found = conn.execute(_FIND_OPEN, {"flow": flow, "kind": kind, "cause": cause}).scalar()
     if found is None:
         (number,) = bulk.allocate(conn, "hold")
         conn.execute(
@@ -122,7 +165,7 @@ def add(
     else:
         number = int(found)
         if reason:
-            conn.execute(hold.update().where(hold.c.id == number).values(reason=reason))
+            bulk.update(conn, hold, ("id",), ("reason",), [(number, reason)])
     wanted = {(i.entity, i.member, i.op_digest): i for i in items}
     before = _states(conn, number, wanted)
     # Creates of entities that are not in the store yet (0) have no record to tell them apart.
@@ -162,26 +205,18 @@ _Mark = tuple[int, str, str]  # entity, member, operation digest
 def _states(conn: Connection, hold_id: int, marks: Collection[_Mark]) -> dict[_Mark, ItemState]:
     """Of every item of these entities; of those not stored yet (0), of these very operations:
     such a hold may have a million others."""
-    item = tables.hold_item.c
-    query = select(item.entity_id, item.member, item.op_digest, item.state).where(
-        item.hold_id == hold_id
-    )
     stored = sorted({entity for entity, _, _ in marks if entity})
     new = sorted({(member, digest) for entity, member, digest in marks if not entity})
-    queries = [query.where(bulk.among(conn, item.entity_id, part)) for part in bulk.chunks(stored)]
+    rows = [
+        row
+        for part in bulk.chunks(stored)
+        for row in conn.execute(_STATES_OF_STORED, {"hold": hold_id, "entities": part})
+    ]
     for member in {member for member, _ in new}:
-        digests = [digest for of, digest in new if of == member]
-        queries += [
-            query.where(
-                item.entity_id == 0, item.member == member, bulk.among(conn, item.op_digest, part)
-            )
-            for part in bulk.chunks(digests)
-        ]
-    return {
-        (row.entity_id, row.member, row.op_digest): ItemState(row.state)
-        for one in queries
-        for row in conn.execute(one)
-    }
+        for part in bulk.chunks([digest for of, digest in new if of == member]):
+            asked = {"hold": hold_id, "member": member, "digests": part}
+            rows += conn.execute(_STATES_OF_NEW, asked)
+    return {(row.entity_id, row.member, row.op_digest): ItemState(row.state) for row in rows}
 
 
 def set_states(conn: Connection, hold_id: int, states: Mapping[_Mark, ItemState]) -> None:
@@ -201,58 +236,26 @@ def set_states(conn: Connection, hold_id: int, states: Mapping[_Mark, ItemState]
 def waiting(conn: Connection, flow: int, entities: Sequence[int]) -> dict[int, list[HoldItem]]:
     """Items of these entities that no run has settled: held ones, and those a person approved or
     discarded since. An entity with a held item waits whole."""
-    hold, item = tables.hold.c, tables.hold_item.c
     found: dict[int, list[HoldItem]] = {}
     for part in bulk.chunks(sorted(set(entities))):
-        for row in conn.execute(
-            select(tables.hold_item)
-            .join(tables.hold, hold.id == item.hold_id)
-            .where(
-                hold.flow_id == flow,
-                hold.state != CLOSED,
-                bulk.among(conn, item.entity_id, part),
-                item.state.in_([s.value for s in WAITING]),
-            )
-            .order_by(item.hold_id, item.entity_id, item.member)
-        ):
+        for row in conn.execute(_WAITING_ITEMS, {"flow": flow, "entities": part}):
             found.setdefault(row.entity_id, []).append(_item(row))
     return found
 
 
 def waiting_of_kind(conn: Connection, flow: int, kind: str) -> list[HoldItem]:
     """Items of this kind that no run has settled: for a kind with an item a member."""
-    hold, item = tables.hold.c, tables.hold_item.c
-    query = (
-        select(tables.hold_item)
-        .join(tables.hold, hold.id == item.hold_id)
-        .where(
-            hold.flow_id == flow,
-            hold.kind == kind,
-            hold.state != CLOSED,
-            item.state.in_([s.value for s in WAITING]),
-        )
-        .order_by(item.hold_id, item.member)
-    )
-    return [_item(row) for row in conn.execute(query)]
+    rows = conn.execute(_WAITING_OF_KIND, {"flow": flow, "kind": kind})
+    return [_item(row) for row in rows]
 
 
 def waiting_of_none(conn: Connection, flow: int) -> Iterator[list[HoldItem]]:
     """`waiting` of entities that are not stored yet, in blocks, hold by hold."""
-    item = tables.hold_item.c
-    for number in _not_closed(conn, flow):
+    for number in conn.execute(_NOT_CLOSED_IDS, {"flow": flow}).scalars().all():
         last = ("", "")
         while True:
-            rows = conn.execute(
-                select(tables.hold_item)
-                .where(
-                    item.hold_id == number,
-                    item.entity_id == 0,
-                    item.state.in_([s.value for s in WAITING]),
-                    tuple_(item.member, item.op_digest) > last,
-                )
-                .order_by(item.member, item.op_digest)
-                .limit(bulk.CHUNK)
-            ).all()
+            asked = {"hold": number, "member": last[0], "digest": last[1]}
+            rows = conn.execute(_WAITING_OF_NONE, asked).all()
             if rows:
                 yield [_item(row) for row in rows]
             if len(rows) < bulk.CHUNK:
@@ -263,18 +266,9 @@ def waiting_of_none(conn: Connection, flow: int) -> Iterator[list[HoldItem]]:
 def waiting_entities(conn: Connection, flow: int) -> Iterator[list[int]]:
     """Entities with items that no run has settled, ascending, in blocks, hold by hold; those not
     stored yet left out."""
-    item = tables.hold_item.c
-    for number in _not_closed(conn, flow):
-        query = select(item.entity_id).where(
-            item.hold_id == number, item.state.in_([s.value for s in WAITING])
-        )
-        yield from bulk.ascending(conn, query, item.entity_id)
-
-
-def _not_closed(conn: Connection, flow: int) -> list[int]:
-    hold = tables.hold.c
-    query = select(hold.id).where(hold.flow_id == flow, hold.state != CLOSED).order_by(hold.id)
-    return list(conn.execute(query).scalars())
+    for number in conn.execute(_NOT_CLOSED_IDS, {"flow": flow}).scalars().all():
+        for block in bulk.pages(conn, _WAITING_ENTITIES, {"hold": number}):
+            yield [entity for (entity,) in block]
 
 
 def settle(conn: Connection, items: Iterable[HoldItem], state: ItemState, *, at: str) -> None:
@@ -295,10 +289,9 @@ def _move_digest(
     or takes from it, need not read them all again."""
     change = sum(_number(mark) for mark in held) - sum(_number(mark) for mark in left)
     if change:
-        hold = tables.hold
-        before = conn.execute(select(hold.c.digest).where(hold.c.id == hold_id)).scalar_one()
+        before = conn.execute(_DIGEST, {"hold": hold_id}).scalar_one()
         value = (int(before or "0", 16) + change) % (1 << 128)
-        conn.execute(hold.update().where(hold.c.id == hold_id).values(digest=f"{value:032x}"))
+        bulk.update(conn, tables.hold, ("id",), ("digest",), [(hold_id, f"{value:032x}")])
 
 
 def _number(mark: _Mark) -> int:
@@ -306,17 +299,9 @@ def _number(mark: _Mark) -> int:
 
 
 def _close_if_done(conn: Connection, hold_id: int, at: str) -> None:
-    item = tables.hold_item.c
-    left = conn.execute(
-        select(item.entity_id)
-        .where(item.hold_id == hold_id, item.state.in_([s.value for s in WAITING]))
-        # from the end, since items are settled from the beginning: what waits is found at once
-        .order_by(item.entity_id.desc(), item.member.desc(), item.op_digest.desc())
-        .limit(1)
-    ).first()
-    if left is None:
-        hold = tables.hold
-        conn.execute(hold.update().where(hold.c.id == hold_id).values(state=CLOSED, closed_at=at))
+    if conn.execute(_LAST_WAITING, {"hold": hold_id}).first() is None:
+        done = [(hold_id, CLOSED, at)]
+        bulk.update(conn, tables.hold, ("id",), ("state", "closed_at"), done)
 
 
 # --- what people see -----------------------------------------------------------------------
@@ -324,12 +309,11 @@ def _close_if_done(conn: Connection, hold_id: int, at: str) -> None:
 
 def holds(conn: Connection, flow: int | None = None, *, state: str | None = OPEN) -> list[Hold]:
     """Oldest first; state None: all that ever were."""
-    h = tables.hold.c
-    query = select(tables.hold).order_by(h.id)
+    query = _HOLDS
     if flow is not None:
-        query = query.where(h.flow_id == flow)
+        query = query.where(_H.flow_id == flow)
     if state is not None:
-        query = query.where(h.state == state)
+        query = query.where(_H.state == state)
     return [_hold(row) for row in conn.execute(query)]
 
 

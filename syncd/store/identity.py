@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from syncd.core import hashing, keys
 from syncd.core.cases import make_case
@@ -42,6 +42,19 @@ Pair = frozenset[Record]
 
 _BY_HAND = 0  # the run of what no run did
 
+_D = tables.decision.c
+_NEVER = select(_D.id, _D["keys"]).where(
+    _D.flow_id == bindparam("flow"),
+    _D.choice == Choice.NEVER.value,
+    _D.state == conflicts.USED,
+)
+_NEVER_IN_ORDER = bulk.page(_NEVER, _D.id)
+_TAKE_BACK = (
+    tables.decision.update()
+    .where(bulk.among(_D.id, "ids"))
+    .values(state=conflicts.VOID, note=bindparam("why"))
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Act:
@@ -60,28 +73,11 @@ def never_pairs(conn: Connection, flow: int) -> frozenset[Pair]:
 
 
 def never_blocks(conn: Connection, flow: int) -> Iterator[list[Pair]]:
-    d = tables.decision.c
-    last = 0
-    while True:
-        rows = conn.execute(
-            select(d.id, d["keys"])
-            .where(
-                d.flow_id == flow,
-                d.choice == Choice.NEVER.value,
-                d.state == conflicts.USED,
-                d.id > last,
-            )
-            .order_by(d.id)
-            .limit(bulk.CHUNK)
-        ).all()
-        if rows:
-            yield [
-                frozenset((str(member), str(key)) for member, key in codec.loads(row.keys))
-                for row in rows
-            ]
-        if len(rows) < bulk.CHUNK:
-            return
-        last = rows[-1].id
+    for block in bulk.pages(conn, _NEVER_IN_ORDER, {"flow": flow}):
+        yield [
+            frozenset((str(member), str(key)) for member, key in codec.loads(pair))
+            for _, pair in block
+        ]
 
 
 def join(act: Act, records: Sequence[Record]) -> int:
@@ -321,25 +317,13 @@ def _holds(entity: Entity, record: Record) -> bool:
 def _take_back_never(act: Act, links: Mapping[str, Link]) -> None:
     """A person who links records takes back that they are not the same."""
     together = {frozenset(p) for p in combinations([(m, k.key) for m, k in links.items()], 2)}
-    d = tables.decision
-    rows = act.conn.execute(
-        select(d.c.id, d.c["keys"]).where(
-            d.c.flow_id == act.flow,
-            d.c.choice == Choice.NEVER.value,
-            d.c.state == conflicts.USED,
-        )
-    )
     void = [
-        row.id
-        for row in rows
-        if frozenset((str(m), str(k)) for m, k in codec.loads(row.keys)) in together
+        number
+        for number, pair in act.conn.execute(_NEVER, {"flow": act.flow})
+        if frozenset((str(m), str(k)) for m, k in codec.loads(pair)) in together
     ]
     for part in bulk.chunks(void):
-        act.conn.execute(
-            d.update()
-            .where(bulk.among(act.conn, d.c.id, part))
-            .values(state=conflicts.VOID, note=f"linked by {act.by}")
-        )
+        act.conn.execute(_TAKE_BACK, {"ids": part, "why": f"linked by {act.by}"})
 
 
 def _audit(act: Act, kind: str, entity: int, records: Iterable[Record]) -> None:

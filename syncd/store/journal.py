@@ -10,12 +10,12 @@ fingerprint), never by the config of the day.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, TextClause, func, select
+from sqlalchemy import BindParameter, Connection, Row, Select, bindparam, func, select
 from sqlalchemy import text as sql
 
 from syncd.core.model import Agreed, Operation, OpKind
@@ -38,6 +38,8 @@ OUTCOME_OPEN = (OpState.SENT, OpState.UNKNOWN)
 
 # In the words of the partial index, so that the databases see that it applies.
 _UNSETTLED = sql("operation.state IN ('planned', 'sent', 'unknown')")
+_PLANNED = sql("operation.state = 'planned'")
+_OUTCOME_OPEN = sql("operation.state IN ('sent', 'unknown')")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,59 @@ _COLUMNS = (
     "error",
 )
 
+_O = tables.operation.c
+_FLOW: BindParameter[Any] = bindparam("flow")
+_MEMBER: BindParameter[Any] = bindparam("member")
+_MARK_SENT = (
+    tables.operation.update()
+    .where(bulk.among(_O.id, "ids"))
+    .values(
+        state=OpState.SENT.value,
+        sent_at=bindparam("now"),
+        not_after=bindparam("until"),
+        attempts=_O.attempts + 1,
+    )
+)
+_SUPERSEDE = (
+    tables.operation.update()
+    .where(_O.flow_id == _FLOW, _UNSETTLED, _PLANNED)
+    .values(state=OpState.SUPERSEDED.value)
+)
+_SUPERSEDE_RUN = _SUPERSEDE.where(_O.run_id == bindparam("run"))
+_READ = select(*(_O[name] for name in _COLUMNS)).where(_O.flow_id == _FLOW)
+_OPEN = _READ.where(_UNSETTLED, _OUTCOME_OPEN)
+_PLANNED_OF_RUN = bulk.page(_READ.where(_UNSETTLED, _PLANNED, _O.run_id == bindparam("run")), _O.id)
+# Without the words of the partial index on purpose: the primary key has them in this order.
+_NEXT_PLANNED = bulk.page(
+    _READ.where(_O.member_id == _MEMBER, _O.kind == bindparam("of_kind"), _PLANNED), _O.id
+)
+_OPEN_OF_ENTITIES = _OPEN.where(bulk.among(_O.entity_id, "entities")).order_by(_O.id)
+_BY_IDS = _READ.where(bulk.among(_O.id, "ids")).order_by(_O.id)
+_BY_OP_ID = _READ.where(_O.op_id == bindparam("op"))
+_KINDS_PLANNED = (
+    select(_O.member_id, _O.kind).where(_O.flow_id == _FLOW, _UNSETTLED, _PLANNED).distinct()
+)
+_UNKNOWN_CREATES = (
+    select(_O.entity_id)
+    .where(
+        _O.flow_id == _FLOW,
+        _UNSETTLED,
+        _OUTCOME_OPEN,
+        _O.kind == OpKind.CREATE.value,
+        _O.member_id == _MEMBER,
+    )
+    .order_by(_O.entity_id)
+    .distinct()
+    .limit(bindparam("size"))
+)
+_BATCHES = (
+    select(_O.member_id, _O.token)
+    .where(_O.flow_id == _FLOW, _UNSETTLED, _OUTCOME_OPEN)
+    .group_by(_O.member_id, _O.token)
+    .order_by(func.min(_O.id))
+)
+_COUNT_OPEN = select(func.count()).where(_O.flow_id == _FLOW, _UNSETTLED, _OUTCOME_OPEN)
+
 
 def record(conn: Connection, flow: int, entries: Sequence[JournalEntry]) -> list[int]:
     """Write new entries, in the order they shall be applied; answers their ids, ascending."""
@@ -137,18 +192,8 @@ def record(conn: Connection, flow: int, entries: Sequence[JournalEntry]) -> list
 
 def mark_sent(conn: Connection, ids: Sequence[int], *, sent_at: str, not_after: str | None) -> None:
     """Before the first byte leaves: from here on these may have happened."""
-    op = tables.operation
     for part in bulk.chunks(ids):
-        conn.execute(
-            op.update()
-            .where(bulk.among(conn, op.c.id, part))
-            .values(
-                state=OpState.SENT.value,
-                sent_at=sent_at,
-                not_after=not_after,
-                attempts=op.c.attempts + 1,
-            )
-        )
+        conn.execute(_MARK_SENT, {"ids": part, "now": sent_at, "until": not_after})
 
 
 def set_token(conn: Connection, ids: Sequence[int], token: str) -> None:
@@ -165,11 +210,9 @@ def settle(conn: Connection, settled: Sequence[Settlement]) -> None:
 
 def supersede_planned(conn: Connection, flow: int, *, run: int | None = None) -> int:
     """What was never sent is planned anew; answers how many. run: only that run's."""
-    op = tables.operation
-    query = op.update().where(op.c.flow_id == flow, _UNSETTLED, op.c.state == OpState.PLANNED.value)
-    if run is not None:
-        query = query.where(op.c.run_id == run)
-    return conn.execute(query.values(state=OpState.SUPERSEDED.value)).rowcount
+    if run is None:
+        return conn.execute(_SUPERSEDE, {"flow": flow}).rowcount
+    return conn.execute(_SUPERSEDE_RUN, {"flow": flow, "run": run}).rowcount
 
 
 # --- reading -------------------------------------------------------------------------------
@@ -179,29 +222,16 @@ def planned(
     conn: Connection, flow: int, run: int, *, size: int = bulk.CHUNK
 ) -> Iterator[list[JournalEntry]]:
     """What this run is to send, in order, in blocks. Entries may be sent between two blocks."""
-    return _blocks(
-        conn, flow, size, [_UNSETTLED, _in((OpState.PLANNED,)), tables.operation.c.run_id == run]
-    )
+    for rows in bulk.pages(conn, _PLANNED_OF_RUN, {"flow": flow, "run": run}, size):
+        yield _entries(conn, flow, rows)
 
 
 def unknown_creates(conn: Connection, flow: int, *, limit: int) -> dict[str, list[int]]:
     """By member, the first entities of which a record may have been made there or not."""
-    op = tables.operation.c
     found: dict[str, list[int]] = {}
     for number, member in names(conn, flow).members.items():
-        ids = conn.execute(
-            select(op.entity_id)
-            .where(
-                op.flow_id == flow,
-                _UNSETTLED,
-                _in(OUTCOME_OPEN),
-                op.kind == OpKind.CREATE.value,
-                op.member_id == number,
-            )
-            .order_by(op.entity_id)
-            .distinct()
-            .limit(limit)
-        ).scalars()
+        asked = {"flow": flow, "member": number, "size": limit}
+        ids = conn.execute(_UNKNOWN_CREATES, asked).scalars()
         if listed := [int(i) for i in ids]:
             found[member] = listed
     return found
@@ -210,14 +240,8 @@ def unknown_creates(conn: Connection, flow: int, *, limit: int) -> dict[str, lis
 def unsettled_batches(conn: Connection, flow: int) -> list[tuple[str, str | None]]:
     """(member, token) of entries whose outcome is not known, oldest first: what went out together
     has one token, and what has none is one batch a member."""
-    op = tables.operation.c
     known = names(conn, flow)
-    rows = conn.execute(
-        select(op.member_id, op.token)
-        .where(op.flow_id == flow, _UNSETTLED, _in(OUTCOME_OPEN))
-        .group_by(op.member_id, op.token)
-        .order_by(func.min(op.id))
-    )
+    rows = conn.execute(_BATCHES, {"flow": flow})
     return [(known.members[row.member_id], row.token) for row in rows]
 
 
@@ -225,43 +249,26 @@ def unsettled_of(
     conn: Connection, flow: int, member: str, token: str | None, *, after: int, limit: int | None
 ) -> list[JournalEntry]:
     """Entries of one such batch, in order of their ids above `after`."""
-    op = tables.operation.c
-    number = names(conn, flow).ids[member]
-    same = op.token.is_(None) if token is None else op.token == token
-    batch = [_in(OUTCOME_OPEN), op.flow_id == flow, op.member_id == number, same, op.id > after]
-    return _read(conn, flow, [_UNSETTLED, *batch], limit)
+    same = _O.token.is_(None) if token is None else _O.token == token
+    query = _OPEN.where(_O.member_id == _MEMBER, same, _O.id > after).order_by(_O.id).limit(limit)
+    return _read(conn, flow, query, member=names(conn, flow).ids[member])
 
 
 def of_entities(conn: Connection, flow: int, ids: Sequence[int]) -> list[JournalEntry]:
     """Entries of these entities whose outcome is not known, oldest first."""
-    op = tables.operation.c
     found: list[JournalEntry] = []
     for part in bulk.chunks(sorted(set(ids))):
-        found += _read(
-            conn,
-            flow,
-            [
-                _UNSETTLED,
-                _in(OUTCOME_OPEN),
-                op.flow_id == flow,
-                bulk.among(conn, op.entity_id, part),
-            ],
-        )
+        found += _read(conn, flow, _OPEN_OF_ENTITIES, entities=part)
     return sorted(found, key=lambda e: e.id)
 
 
 def entry(conn: Connection, flow: int, op_id: str) -> JournalEntry | None:
-    op = tables.operation.c
-    found = _read(conn, flow, [op.op_id == op_id, op.flow_id == flow])
+    found = _read(conn, flow, _BY_OP_ID, op=op_id)
     return found[0] if found else None
 
 
 def unsettled_count(conn: Connection, flow: int) -> int:
-    op = tables.operation.c
-    counted = conn.execute(
-        select(func.count()).where(op.flow_id == flow, _UNSETTLED, _in(OUTCOME_OPEN))
-    )
-    return int(counted.scalar_one())
+    return int(conn.execute(_COUNT_OPEN, {"flow": flow}).scalar_one())
 
 
 def prune(conn: Connection, flow: int, *, before_run: int) -> int:
@@ -273,54 +280,34 @@ def prune(conn: Connection, flow: int, *, before_run: int) -> int:
     ).rowcount
 
 
-_Terms = Sequence[ColumnElement[bool] | TextClause]
-
-
-def _in(states: Iterable[OpState]) -> ColumnElement[bool]:
-    return tables.operation.c.state.in_([s.value for s in states])
+def kinds_planned(conn: Connection, flow: int) -> set[tuple[str, OpKind]]:
+    """Of which member and kind there is something to send."""
+    known = names(conn, flow)
+    rows = conn.execute(_KINDS_PLANNED, {"flow": flow})
+    return {(known.members[row.member_id], OpKind(row.kind)) for row in rows}
 
 
 def next_planned(
     conn: Connection, flow: int, member: str, kind: OpKind, *, after: int, limit: int
 ) -> list[JournalEntry]:
-    """The next entries to send, in order of their ids above `after`. Without the words of the
-    partial index on purpose: the primary key already has them in this order."""
-    op = tables.operation.c
+    """The next entries to send, in order of their ids above `after`."""
     number = names(conn, flow).ids[member]
-    terms: list[ColumnElement[bool]] = [
-        op.id > after,
-        op.flow_id == flow,
-        op.member_id == number,
-        op.kind == kind.value,
-        op.state == OpState.PLANNED.value,
-    ]
-    return _read(conn, flow, terms, limit)
+    asked = {"member": number, "of_kind": kind.value, "after": after, "size": limit}
+    return _read(conn, flow, _NEXT_PLANNED, **asked)
 
 
 def by_ids(conn: Connection, flow: int, ids: Sequence[int]) -> list[JournalEntry]:
-    return _read(conn, flow, [tables.operation.c.id.in_(list(ids))])
+    return _read(conn, flow, _BY_IDS, ids=ids)
 
 
-def _blocks(conn: Connection, flow: int, size: int, terms: _Terms) -> Iterator[list[JournalEntry]]:
-    op = tables.operation.c
-    last = 0
-    while True:
-        block = _read(conn, flow, [*terms, op.flow_id == flow, op.id > last], size)
-        if block:
-            yield block
-        if len(block) < size:
-            return
-        last = block[-1].id
+def _read(conn: Connection, flow: int, query: Select[Any], **asked: Any) -> list[JournalEntry]:
+    return _entries(conn, flow, conn.execute(query, {"flow": flow, **asked}).all())
 
 
-def _read(
-    conn: Connection, flow: int, terms: _Terms, size: int | None = None
-) -> list[JournalEntry]:
+def _entries(conn: Connection, flow: int, rows: Sequence[Row[Any]]) -> list[JournalEntry]:
+    if not rows:
+        return []
     known = names(conn, flow)
-    op = tables.operation
-    rows = conn.execute(
-        select(*(op.c[name] for name in _COLUMNS)).where(*terms).order_by(op.c.id).limit(size)
-    ).all()
     payloads = [codec.loads(row.operation) for row in rows]
     derived = {row.entity_id for row, p in zip(rows, payloads, strict=True) if "derived" in p}
     agreed = agreed_values(conn, derived) if derived else {}

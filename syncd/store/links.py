@@ -7,10 +7,18 @@ the entity (`syncd.store.entities`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    bindparam,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.exc import IntegrityError
 
 from syncd.core.model import Agreed, Base, Link, LinkState
@@ -41,6 +49,35 @@ TOMBSTONE_COLUMNS: tuple[ColumnElement[Any], ...] = (
 )
 _STATES = {state.value: state for state in LinkState}
 
+_L, _T, _E = tables.link.c, tables.tombstone.c, tables.entity.c
+_MEMBER: BindParameter[Any] = bindparam("member")
+_IN_ORDER = (
+    select(_L.key, _L.row_hash, _L.entity_id)
+    .where(_L.member_id == _MEMBER)
+    .order_by(_L.key)
+    .execution_options(stream_results=True)
+)
+_LIVE = (
+    select(_L.member_id, func.count())
+    .where(bulk.among(_L.member_id, "members"), _L.state == LinkState.LIVE.value)
+    .group_by(_L.member_id)
+)
+_ENTITIES_OF = select(_L.key, _L.entity_id).where(
+    _L.member_id == _MEMBER, bulk.among(_L.key, "keys")
+)
+_FIND = (
+    select(*LINK_COLUMNS, _E.agreed, _E.meta)
+    .join(tables.entity, _E.id == _L.entity_id)
+    .where(_L.member_id == _MEMBER, _L.key == bindparam("key"))
+)
+_TOMBSTONES = (
+    select(*TOMBSTONE_COLUMNS, _T.gone_at, _E.agreed, _E.meta)
+    .join(tables.entity, _E.id == _T.entity_id)
+    .where(_T.member_id == _MEMBER, bulk.among(_T.key, "keys"))
+    .order_by(_T.id)
+)
+_AGREED = select(_E.id, _E.agreed, _E.meta).where(bulk.among(_E.id, "ids"))
+
 LinkRow = tuple[str, int | None, int]  # key, row hash, entity
 
 
@@ -57,22 +94,17 @@ class Tombstone(NamedTuple):
 
 def links_in_order(
     conn: Connection, flow: int, member: str, *, size: int = bulk.CHUNK
-) -> Iterator[list[LinkRow]]:
+) -> Generator[list[LinkRow], None, None]:
     """Every link of the member but the gone ones, in blocks, ordered by key byte by byte.
 
-    A server-side cursor: keep the connection for this stream alone until it is exhausted.
+    A server-side cursor: keep the connection for this stream alone until it is exhausted or
+    closed.
     """
     number = names(conn, flow).ids.get(member)
     if number is None:
         return  # a dry run, and the member is new in the config
-    link = tables.link.c
-    query = (
-        select(link.key, link.row_hash, link.entity_id)
-        .where(link.member_id == number)
-        .order_by(link.key)
-        .execution_options(stream_results=True, max_row_buffer=size)
-    )
-    with conn.execute(query) as result:
+    buffered = {"max_row_buffer": size}
+    with conn.execute(_IN_ORDER, {"member": number}, execution_options=buffered) as result:
         for block in result.partitions(size):
             yield cast("list[LinkRow]", block)  # rows behave as the tuples they are
 
@@ -80,12 +112,7 @@ def links_in_order(
 def live_links(conn: Connection, flow: int) -> dict[str, int]:
     """How many live links each member has; counts them all, so ask only when it matters."""
     ids = names(conn, flow).ids
-    link = tables.link.c
-    rows = conn.execute(
-        select(link.member_id, func.count())
-        .where(link.member_id.in_(ids.values()), link.state == LinkState.LIVE.value)
-        .group_by(link.member_id)
-    )
+    rows = conn.execute(_LIVE, {"members": list(ids.values())})
     counted = {int(number): int(n) for number, n in rows}
     return {name: counted.get(number, 0) for name, number in ids.items()}
 
@@ -93,14 +120,9 @@ def live_links(conn: Connection, flow: int) -> dict[str, int]:
 def entities_of(conn: Connection, flow: int, member: str, keys: Sequence[str]) -> dict[str, int]:
     """The entities these records are linked to, in any state but gone."""
     number = names(conn, flow).ids.get(member)
-    link = tables.link.c
     found: dict[str, int] = {}
     for part in bulk.chunks(keys):
-        rows = conn.execute(
-            select(link.key, link.entity_id).where(
-                link.member_id == number, bulk.among(conn, link.key, part)
-            )
-        )
+        rows = conn.execute(_ENTITIES_OF, {"member": number, "keys": part})
         found.update((str(key), int(entity_id)) for key, entity_id in rows)
     return found
 
@@ -112,12 +134,7 @@ def entity_of(conn: Connection, flow: int, member: str, key: str) -> int | None:
 def find_link(conn: Connection, flow: int, member: str, key: str) -> tuple[int, Link] | None:
     """The record's entity and link, unless it has none or it is gone."""
     known = names(conn, flow)
-    link, entity = tables.link.c, tables.entity.c
-    row = conn.execute(
-        select(*LINK_COLUMNS, entity.agreed, entity.meta)
-        .join(tables.entity, entity.id == link.entity_id)
-        .where(link.member_id == known.ids.get(member), link.key == key)
-    ).first()
+    row = conn.execute(_FIND, {"member": known.ids.get(member), "key": key}).first()
     if row is None:
         return None
     return row.entity_id, read_link(row, known, codec.decode_agreed(row.agreed, row.meta))
@@ -128,16 +145,10 @@ def tombstones(
 ) -> dict[str, list[Tombstone]]:
     """Incarnations of these records that are gone, newest last; keys without any are missing."""
     known = names(conn, flow)
-    gone, entity = tables.tombstone.c, tables.entity.c
     found: dict[str, list[Tombstone]] = {}
     for part in bulk.chunks(keys):
-        rows = conn.execute(
-            select(*TOMBSTONE_COLUMNS, gone.gone_at, entity.agreed, entity.meta)
-            .join(tables.entity, entity.id == gone.entity_id)
-            .where(gone.member_id == known.ids.get(member), bulk.among(conn, gone.key, part))
-            .order_by(gone.id)
-        )
-        for row in rows:
+        asked = {"member": known.ids.get(member), "keys": part}
+        for row in conn.execute(_TOMBSTONES, asked):
             link = read_link(row, known, codec.decode_agreed(row.agreed, row.meta))
             found.setdefault(row.key, []).append(Tombstone(row.entity_id, link, row.gone_at))
     return found
@@ -280,13 +291,9 @@ def read_link(
 
 
 def agreed_values(conn: Connection, ids: Iterable[int]) -> dict[int, dict[str, Agreed]]:
-    entity = tables.entity.c
     found: dict[int, dict[str, Agreed]] = {}
     for part in bulk.chunks(sorted(set(ids))):
-        query: Select[Any] = select(entity.id, entity.agreed, entity.meta).where(
-            bulk.among(conn, entity.id, part)
-        )
-        for row in conn.execute(query):
+        for row in conn.execute(_AGREED, {"ids": part}):
             found[row.id] = codec.decode_agreed(row.agreed, row.meta)
     return found
 

@@ -13,6 +13,9 @@ from syncd.store import bulk, tables
 from syncd.store.flows import names
 
 _M = tables.missed.c
+_SINCE = select(_M.key, _M.at).where(
+    _M.member_id == bindparam("member"), bulk.among(_M.key, "keys")
+)
 _FORGET = tables.missed.delete().where(
     _M.member_id == bindparam("member"), _M.run_id < bindparam("run")
 )
@@ -24,8 +27,8 @@ def since(conn: Connection, flow: int, member: str, keys: Sequence[str]) -> dict
     number = names(conn, flow).ids.get(member)
     found: dict[str, str] = {}
     for part in bulk.chunks(keys):
-        query = select(_M.key, _M.at).where(_M.member_id == number, bulk.among(conn, _M.key, part))
-        found.update((str(key), str(at)) for key, at in conn.execute(query))
+        rows = conn.execute(_SINCE, {"member": number, "keys": part})
+        found.update((str(key), str(at)) for key, at in rows)
     return found
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, TextClause, func, select
+from sqlalchemy import BindParameter, Connection, Row, bindparam, func, select
 from sqlalchemy import text as sql
 
 from syncd.errors import ConfigError
@@ -30,6 +30,31 @@ class QuarantineState(StrEnum):
 
 # In the words of the partial index, so that the databases see that it applies.
 _QUARANTINED = sql("quarantine.state IN ('open', 'retry', 'dropped')")
+_WAITING = sql("quarantine.state != 'dropped'")
+
+_Q = tables.quarantine.c
+_FLOW: BindParameter[Any] = bindparam("flow")
+_ALL = select(tables.quarantine).where(_Q.flow_id == _FLOW, _QUARANTINED)
+_OF_ENTITIES = _ALL.where(bulk.among(_Q.entity_id, "entities"))
+_OF_NONE = _ALL.where(_Q.entity_id == 0, _Q.member_id == bindparam("member"))
+_OF_KEYS = _OF_NONE.where(bulk.among(_Q.key, "keys"))
+_OF_NONE_IN_ORDER = bulk.page(_OF_NONE, _Q.id)
+_DUE = bulk.page(
+    select(_Q.entity_id)
+    .where(
+        _Q.flow_id == _FLOW,
+        _QUARANTINED,
+        (_Q.state == "retry") | ((_Q.state == "open") & (_Q.next_at <= bindparam("now"))),
+    )
+    .distinct(),
+    _Q.entity_id,
+)
+_COUNT = (
+    select(func.count())
+    .select_from(tables.quarantine)
+    .where(_Q.flow_id == _FLOW, _QUARANTINED, _WAITING)
+)
+_ENTITY = select(_Q.entity_id).where(_Q.id == bindparam("number"), _QUARANTINED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +88,14 @@ def put(conn: Connection, flow: int, refused: Sequence[Refused], *, at: str) -> 
     before = {
         _mark(q.refused): q
         for part in bulk.chunks(sorted({r.entity for r in refused if r.entity}))
-        for q in _read(conn, known, _of_entities(conn, flow, part))
+        for q in _read(known, conn.execute(_OF_ENTITIES, {"flow": flow, "entities": part}))
     }
     for member in sorted({r.member for r in refused if not r.entity}):
         keys = [r.key for r in refused if r.member == member and not r.entity and r.key is not None]
-        for names_ in bulk.chunks(keys):
-            here = _of_none(conn, flow, member)
-            query = select(tables.quarantine).where(
-                *here, bulk.among(conn, tables.quarantine.c.key, names_)
-            )
-            before |= {_mark(q.refused): q for q in _read(conn, known, query)}
+        for part in bulk.chunks(keys):
+            asked = {"flow": flow, "member": known.ids[member], "keys": part}
+            here = _read(known, conn.execute(_OF_KEYS, asked))
+            before |= {_mark(q.refused): q for q in here}
     wanted = {_mark(r): r for r in refused}
     changed: list[tuple[Any, ...]] = []
     new: list[tuple[Any, ...]] = []
@@ -111,35 +134,24 @@ def blocked(
     return {
         (q.refused.entity, q.refused.member): q
         for part in bulk.chunks(sorted(set(entities)))
-        for q in _read(conn, known, _of_entities(conn, flow, part))
+        for q in _read(known, conn.execute(_OF_ENTITIES, {"flow": flow, "entities": part}))
     }
 
 
 def due(conn: Connection, flow: int, *, now: str) -> Iterator[list[int]]:
     """Entities with something that may be tried again, ascending, in blocks."""
-    q = tables.quarantine.c
-    waiting = select(q.entity_id).where(
-        q.flow_id == flow,
-        _QUARANTINED,
-        (q.state == QuarantineState.RETRY.value)
-        | ((q.state == QuarantineState.OPEN.value) & (q.next_at <= now)),
-    )
-    return bulk.ascending(conn, waiting, q.entity_id)
+    for block in bulk.pages(conn, _DUE, {"flow": flow, "now": now}):
+        yield [entity for (entity,) in block]
 
 
 def solve(conn: Connection, flow: int, solved: Iterable[tuple[int, str]]) -> None:
     """(entity, member) pairs whose operation went through or is not needed any more."""
     known = names(conn, flow)
-    q = tables.quarantine.c
     by_entity: dict[int, set[int]] = {}
     for entity, member in solved:
         by_entity.setdefault(entity, set()).add(known.ids[member])
     for part in bulk.chunks(sorted(by_entity)):
-        rows = conn.execute(
-            select(q.id, q.entity_id, q.member_id).where(
-                q.flow_id == flow, bulk.among(conn, q.entity_id, part), _QUARANTINED
-            )
-        ).all()
+        rows = conn.execute(_OF_ENTITIES, {"flow": flow, "entities": part})
         done = [r.id for r in rows if r.member_id in by_entity[r.entity_id]]
         bulk.update(
             conn,
@@ -155,27 +167,11 @@ def solve_unlinked(
 ) -> None:
     """Records of no entity that were read again, or are gone. still: those of some keys that are
     as unreadable as they were."""
-    q = tables.quarantine.c
-    last = 0
-    while True:
-        rows = conn.execute(
-            select(q.id, q.key)
-            .where(*_of_none(conn, flow, member), q.id > last)
-            .order_by(q.id)
-            .limit(bulk.CHUNK)
-        ).all()
-        kept = still([str(r.key) for r in rows]) if rows else ()
-        done = [(r.id, QuarantineState.SOLVED.value) for r in rows if r.key not in kept]
+    asked = {"flow": flow, "member": names(conn, flow).ids[member]}
+    for block in bulk.pages(conn, _OF_NONE_IN_ORDER, asked):
+        kept = still([str(r.key) for r in block])
+        done = [(r.id, QuarantineState.SOLVED.value) for r in block if r.key not in kept]
         bulk.update(conn, tables.quarantine, ("id",), ("state",), done)
-        if len(rows) < bulk.CHUNK:
-            return
-        last = rows[-1].id
-
-
-def _of_none(conn: Connection, flow: int, member: str) -> list[ColumnElement[bool] | TextClause]:
-    q = tables.quarantine.c
-    number = names(conn, flow).ids[member]
-    return [q.flow_id == flow, q.entity_id == 0, q.member_id == number, _QUARANTINED]
 
 
 # --- what people see and ask ---------------------------------------------------------------
@@ -183,21 +179,15 @@ def _of_none(conn: Connection, flow: int, member: str) -> list[ColumnElement[boo
 
 def count(conn: Connection, flow: int) -> int:
     """How many `quarantined` would answer."""
-    q = tables.quarantine.c
-    waiting = (q.flow_id == flow, _QUARANTINED, q.state != QuarantineState.DROPPED.value)
-    query = select(func.count()).select_from(tables.quarantine).where(*waiting)
-    return int(conn.execute(query).scalar_one())
+    return int(conn.execute(_COUNT, {"flow": flow}).scalar_one())
 
 
 def quarantined(
     conn: Connection, flow: int, *, after: int = 0, limit: int | None = None
 ) -> list[Quarantined]:
     """What waits (OPEN, RETRY), oldest first."""
-    q = tables.quarantine.c
-    query = select(tables.quarantine).where(
-        q.flow_id == flow, _QUARANTINED, q.state != QuarantineState.DROPPED.value, q.id > after
-    )
-    return _read(conn, names(conn, flow), query.order_by(q.id).limit(limit))
+    query = _ALL.where(_WAITING, _Q.id > after).order_by(_Q.id).limit(limit)
+    return _read(names(conn, flow), conn.execute(query, {"flow": flow}))
 
 
 def retry(conn: Connection, number: int) -> None:
@@ -211,29 +201,21 @@ def drop(conn: Connection, number: int) -> None:
 
 
 def _answer(conn: Connection, number: int, state: QuarantineState) -> None:
-    q = tables.quarantine
-    entity = conn.execute(select(q.c.entity_id).where(q.c.id == number, _QUARANTINED)).scalar()
+    entity = conn.execute(_ENTITY, {"number": number}).scalar()
     if entity is None:
         raise ConfigError(
             f"nothing waits in quarantine under {number}",
             code="SY0199",
             hint="see `syncd quarantine list`",
         )
-    conn.execute(q.update().where(q.c.id == number).values(state=state.value))
+    bulk.update(conn, tables.quarantine, ("id",), ("state",), [(number, state.value)])
     mark_work(conn, {int(entity): True})
 
 
 # --- rows and values -----------------------------------------------------------------------
 
 
-def _of_entities(conn: Connection, flow: int, part: Sequence[int]) -> Select[Any]:
-    q = tables.quarantine.c
-    return select(tables.quarantine).where(
-        q.flow_id == flow, bulk.among(conn, q.entity_id, part), _QUARANTINED
-    )
-
-
-def _read(conn: Connection, known: Names, query: Select[Any]) -> list[Quarantined]:
+def _read(known: Names, rows: Iterable[Row[Any]]) -> list[Quarantined]:
     return [
         Quarantined(
             id=row.id,
@@ -251,5 +233,5 @@ def _read(conn: Connection, known: Names, query: Select[Any]) -> list[Quarantine
             last_at=row.last_at,
             state=QuarantineState(row.state),
         )
-        for row in conn.execute(query)
+        for row in rows
     ]

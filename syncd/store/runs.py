@@ -7,9 +7,23 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import BindParameter, Connection, bindparam, func, select
+from sqlalchemy import text as sql
 
 from syncd.store import bulk, codec, tables
+
+_R, _G = tables.run.c, tables.guard_count.c
+_FLOW: BindParameter[Any] = bindparam("flow")
+_START = tables.run.insert()
+_RUNNING = select(_R.id).where(_R.flow_id == _FLOW, sql("run.state = 'running'")).order_by(_R.id)
+_COUNTED = select(_G.kind, _G.cause, _G.target, _G.n).where(
+    _G.flow_id == _FLOW, _G.run_id == bindparam("run")
+)
+_WINDOW = (
+    select(_G.kind, _G.cause, _G.target, func.sum(_G.n))
+    .where(_G.flow_id == _FLOW, _G.at >= bindparam("since"))
+    .group_by(_G.kind, _G.cause, _G.target)
+)
 
 
 class RunState(StrEnum):
@@ -46,16 +60,8 @@ class GuardCount(NamedTuple):
 
 def start(conn: Connection, flow: int, mode: str, *, at: str, holder: str) -> int:
     (number,) = bulk.allocate(conn, "run")
-    conn.execute(
-        tables.run.insert().values(
-            id=number,
-            flow_id=flow,
-            mode=mode,
-            state=RunState.RUNNING.value,
-            started_at=at,
-            holder=holder,
-        )
-    )
+    row = {"id": number, "flow_id": flow, "mode": mode, "started_at": at, "holder": holder}
+    conn.execute(_START, {**row, "state": RunState.RUNNING.value})
     return number
 
 
@@ -69,37 +75,18 @@ def finish(
     exit: int,  # noqa: A002  the word a process uses
     error: str = "",
 ) -> None:
-    r = tables.run
-    conn.execute(
-        r.update()
-        .where(r.c.id == run)
-        .values(
-            state=state.value,
-            ended_at=at,
-            counts=codec.text(dict(counts)),
-            exit=exit,
-            error=error,
-        )
-    )
+    columns = ("state", "ended_at", "counts", "exit", "error")
+    facts = (state.value, at, codec.text(dict(counts)), exit, error)
+    bulk.update(conn, tables.run, ("id",), columns, [(run, *facts)])
 
 
 def interrupt(conn: Connection, flow: int, *, at: str, but: Sequence[int] = ()) -> list[int]:
     """Whoever takes the flow over says so of runs that never ended, and answers which."""
-    r = tables.run
-    stale = list(
-        conn.execute(
-            select(r.c.id)
-            .where(
-                r.c.flow_id == flow,
-                r.c.state == RunState.RUNNING.value,
-                r.c.id.not_in(list(but)),
-            )
-            .order_by(r.c.id)
-        ).scalars()
-    )
+    running = conn.execute(_RUNNING, {"flow": flow}).scalars()
+    stale = [int(number) for number in running if number not in but]
     bulk.update(
         conn,
-        r,
+        tables.run,
         ("id",),
         ("state", "ended_at"),
         [(number, RunState.INTERRUPTED.value, at) for number in stale],
@@ -128,11 +115,7 @@ def count(conn: Connection, flow: int, run: int, counted: Sequence[GuardCount], 
     g = tables.guard_count
     before = {
         (row.kind, row.cause, row.target): int(row.n)
-        for row in conn.execute(
-            select(g.c.kind, g.c.cause, g.c.target, g.c.n).where(
-                g.c.flow_id == flow, g.c.run_id == run
-            )
-        )
+        for row in conn.execute(_COUNTED, {"flow": flow, "run": run})
     }
     sums: dict[tuple[str, str, str], int] = {}
     for one in counted:
@@ -156,12 +139,7 @@ def count(conn: Connection, flow: int, run: int, counted: Sequence[GuardCount], 
 
 def window(conn: Connection, flow: int, *, since: str) -> dict[tuple[str, str, str], int]:
     """Sums by (kind, cause, target) over all runs since then; what was sent at `since` counts."""
-    g = tables.guard_count.c
-    rows = conn.execute(
-        select(g.kind, g.cause, g.target, func.sum(g.n))
-        .where(g.flow_id == flow, g.at >= since)
-        .group_by(g.kind, g.cause, g.target)
-    )
+    rows = conn.execute(_WINDOW, {"flow": flow, "since": since})
     return {(kind, cause, target): int(n) for kind, cause, target, n in rows}
 
 

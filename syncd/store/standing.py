@@ -186,8 +186,9 @@ def _links_of(conn: Connection, entities: set[int]) -> Iterator[tuple[int, int]]
     for part in bulk.chunks(sorted(entities)):
         rows = conn.execute(
             select(link.member_id, link.entity_id).where(
-                bulk.among(conn, link.entity_id, part), link.state == LinkState.LIVE.value
-            )
+                bulk.among(link.entity_id, "entities"), link.state == LinkState.LIVE.value
+            ),
+            {"entities": part},
         )
         for member, entity in rows:
             yield int(member), int(entity)
@@ -199,10 +200,11 @@ def _linked(conn: Connection, member: int, entities: list[int]) -> Iterator[int]
     for part in bulk.chunks(sorted(set(entities))):
         yield from conn.execute(
             select(link.entity_id).where(
-                bulk.among(conn, link.entity_id, part),
+                bulk.among(link.entity_id, "entities"),
                 link.member_id == member,
                 link.state == LinkState.LIVE.value,
-            )
+            ),
+            {"entities": part},
         ).scalars()
 
 

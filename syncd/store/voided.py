@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from syncd.core.model import CaseKind
 from syncd.store import bulk, tables
 from syncd.store.cases import NO_ENTITY, PENDING_DECISION, StoredCase, case, open_cases
 from syncd.store.conflicts import VOID
+
+_D = tables.decision.c
+_WAITING = select(_D.id).where(_D.flow_id == bindparam("flow"), PENDING_DECISION)
+_VOIDED = (
+    select(_D.case_id, _D.by).where(bulk.among(_D.id, "ids"), _D.state == VOID).order_by(_D.id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +32,14 @@ class Voided:
 
 def waiting(conn: Connection, flow: int) -> list[int]:
     """Decisions the next run is to take."""
-    d = tables.decision.c
-    return list(conn.execute(select(d.id).where(d.flow_id == flow, PENDING_DECISION)).scalars())
+    return list(conn.execute(_WAITING, {"flow": flow}).scalars())
 
 
 def voided(conn: Connection, ids: Sequence[int]) -> list[Voided]:
     """Those of these decisions that are void now, oldest first."""
-    d = tables.decision.c
     found = []
     for part in bulk.chunks(sorted(ids)):
-        query = select(d.case_id, d.by).where(bulk.among(conn, d.id, part), d.state == VOID)
-        for row in conn.execute(query.order_by(d.id)).all():
+        for row in conn.execute(_VOIDED, {"ids": part}).all():
             decided = case(conn, row.case_id)
             if decided is not None:
                 found.append(Voided(decided.id, decided.case.fields, row.by, _again(conn, decided)))

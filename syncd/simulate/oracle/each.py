@@ -41,6 +41,9 @@ class Walk:
         self.operated = False
         self.hidden: set[tuple[str, int]] = set()  # (member, round): its listing came back empty
         self.approved = False
+        self.reading = False  # the flow was taken over while its records were read
+        self.acted = False  # whoever took it over wrote something
+        self.flight: dict[str, float] = {}  # by member, when what was on its way then arrived
         self.deletes: list[tuple[float, str, str]] = []  # (time, cause, target)
         self.broken: list[str] = []
 
@@ -50,13 +53,16 @@ class Walk:
         taken: str | None = None
         for h in self.trace.happenings:
             while end is not None and h.number >= end.last:
-                end, taken = next(ends, None), None
+                end, taken, self.acted = next(ends, None), None, False
+                self.flight.clear()
             if h.who == "operator":
                 self.operated = True
                 self.approved |= h.what in ("approve", "decide", "discard")
             elif h.who == "fault":
                 if h.what == "empty":
                     self.hidden.add((h.member, h.run))
+                if h.what == "pause":
+                    self.reading = h.detail in ("list", "page")
                 if h.what == "resume":
                     taken = "after"
                 elif h.what == "takeover":
@@ -64,6 +70,7 @@ class Walk:
             elif h.who == "user":
                 self._user(h)
             elif h.who == "syncd":
+                self._owned(h, taken)
                 self._syncd(h, end, taken)
                 self._remember(h)
         return self.broken
@@ -111,6 +118,15 @@ class Walk:
             self._guarded(h, flow)
         elif h.what == "update":
             self._given(h, flow)
+
+    def _owned(self, h: Happening, taken: str | None) -> None:
+        """I15: who lost the flow sends nothing more. One batch a member was on its way then."""
+        if taken == "during":
+            self.acted = True
+        elif taken == "after" and self.acted:
+            late = self.flight.setdefault(h.member, h.time) != h.time
+            if self.reading or late:
+                self.fail("I15", h, "another process had taken the flow over")
 
     def _scope(self, h: Happening, flow: Flow, end: RunEnd | None) -> None:
         """I6: only what was granted is written."""
@@ -207,9 +223,11 @@ class Walk:
     def _proven(self, h: Happening, flow: Flow) -> None:
         """I14: somebody whose deletions count must have deleted it."""
         told = self.people.get(h.person, [])
-        gone = [d for d in told if d.what == "delete" and flow.is_source(d.member)]
+        gone = [d for d in told if d.what == "delete" and d.member in flow.heard()]
         if not gone and not self.operated:
-            self.fail("I14", h, "nobody deleted it")
+            self.fail("I14", h, "nobody deleted it whose deletion counts")
+        if flow.unanimous() and flow.is_source(h.member) and not self.operated:
+            self.fail("I14", h, f"{h.member} is a source itself and had not deleted it")
         allowed = flow.said("deletes", "review") in ("propagate", "archive")
         if not allowed and not self.operated:
             self.fail("I14", h, f"deletes = {flow.said('deletes', 'review')}")
@@ -249,7 +267,7 @@ class Walk:
         return any(o.member == h.member and o.key == h.key for o in self.ours.get(h.person, []))
 
 
-def effects(trace: Trace, view: StoreView) -> Iterator[str]:
+def effects(trace: Trace, flows: Callable[[int], Flow], view: StoreView) -> Iterator[str]:
     """I7 and I11: each operation has one effect, and each effect is in the audit."""
     seen: dict[str, int] = {}
     for h in trace.happenings:
@@ -259,6 +277,14 @@ def effects(trace: Trace, view: StoreView) -> Iterator[str]:
         if h.what == "insert" and seen[h.op_id] > 1:
             yield f"I7: operation {h.op_id} made a second record [{h.number}]"
         rows = view.audit.get(h.op_id, [])
+        if rows and h.before is not None and flows(h.run).is_target(h.member):
+            flow, before = flows(h.run), [str(row["before"]) for row in rows]
+            names = [n for n in FIELDS if flow.maps(h.member, n)]
+            if h.what == "update":
+                names = [n for n in names if n in h.sent]
+            untold = [n for n in names if h.before[n] and not contains(before, n, h.before[n])]
+            if untold:
+                yield f"I11: the audit of {h.op_id} lacks what {untold} were before [{h.number}]"
         if not rows:
             yield f"I11: {h.what} at {h.member} {h.key} is not in the audit [{h.number}]"
         elif h.what == "update" and not all(

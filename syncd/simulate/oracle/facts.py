@@ -62,6 +62,18 @@ class Flow:
     def maps(self, member: str, name: str) -> bool:
         return name in self.raw["fields"] and name in self.raw["members"][member]["fields"]
 
+    def unanimous(self) -> bool:
+        """Whether a record is deleted once all sources have deleted it."""
+        whence = self.raw.get("deletes_from")
+        aggregates = any(self.mode(member) == "source" for member in self.members)
+        return whence == "all" or (whence is None and aggregates)
+
+    def heard(self) -> list[str]:
+        """Members whose deletions count."""
+        whence = self.raw.get("deletes_from")
+        named = whence if isinstance(whence, (list, tuple)) else self.members
+        return [member for member in named if self.is_source(member)]
+
     def speaks(self, member: str, name: str) -> bool:
         """Whether this member's edits of this field count."""
         if not self.is_source(member) or not self.maps(member, name):

@@ -27,7 +27,7 @@ def judge(
         return flows[max(known)] if known else flows[min(flows)]
 
     broken = Walk(trace, flow, shapes, lags, silent, view).judge()
-    broken += effects(trace, view)
+    broken += effects(trace, flow, view)
     broken += ended(trace.runs)
     broken += Rest(trace, last, flow, shapes, truth, view).judge()
     return broken

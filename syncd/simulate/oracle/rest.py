@@ -30,6 +30,7 @@ class Rest:
         self.trace, self.flow, self.flows = trace, flow, flows
         last = trace.runs[-1].round if trace.runs else 0
         known = [flows(number) for number in range(last + 1)]
+        self.keeps = any(f.said("drift", "revert") == "keep" for f in known)
         self.travels = all(f.said("deletes", "review") == "propagate" for f in known)
         self.shapes, self.truth, self.view = shapes, truth, view
         self.people: dict[int, list[_Standing]] = {}
@@ -37,7 +38,19 @@ class Rest:
             for key, (person, values) in rows.items():
                 self.people.setdefault(person, []).append((member, key, values))
         self.entities = self._entities()
+        self.policies = {
+            word
+            for f in known
+            for said in (f.raw, *(f.options(name) for name in f.raw["fields"]))
+            for word in (said.get("conflict"), said.get("first"))
+        }
+        self.decided = max(
+            (h.number for h in trace.happenings if h.who == "operator" and h.what == "decide"),
+            default=-1,
+        )
         self.operated = {h.what for h in trace.happenings if h.who == "operator"}
+        wins = any(f.said("delete_conflict", "review") == "delete-wins" for f in known)
+        self.buries = wins or not self.travels or bool(self.operated)  # a deletion may beat an edit
 
     def judge(self) -> Iterator[str]:
         yield from self._quiet()
@@ -93,7 +106,9 @@ class Rest:
         if self._let_go(mine):
             return
         frozen = set().union(*(self.view.open.fields.get(entity, set()) for entity in mine))
-        if any(flow.is_source(member) for member in here) and not frozen:
+        # a create without a complete listing waits for the next full run (law 11)
+        full = self.trace.runs[-1].mode == "full"
+        if full and any(flow.is_source(member) for member in here) and not frozen:
             for member in flow.members:
                 if flow.is_target(member) and member not in here and not self._gone(member, mine):
                     yield f"I1: p{person} is missing at {member}"
@@ -117,7 +132,7 @@ class Rest:
         both = kept(self.shapes[other], name, made)
         if same(name, a, made) or same(name, b, back) or same(name, both, back):
             return True
-        if self.flow.said("drift", "revert") != "keep":
+        if not self.keeps:
             return False
         filled = bool(self.flow.options(name).get("fill")) and None in (a, b)
         return filled or not (self.flow.speaks(one, name) and self.flow.speaks(other, name))
@@ -130,9 +145,8 @@ class Rest:
 
     def _gone(self, member: str, entities: set[int]) -> bool:
         """Deleted there, and the policy or a person lets the others live."""
-        aggregates = any(self.flow.mode(m) == "source" for m in self.flow.members)
-        drifts = self.flow.said("drift", "revert") == "keep" and not self.flow.is_source(member)
-        if self.travels and not aggregates and not drifts and not self.operated:
+        drifts = self.keeps and member not in self.flow.heard()
+        if self.travels and not self.flow.unanimous() and not drifts and not self.operated:
             return False
         return any(
             at[0] == member and known & entities for at, known in self.view.gone.items()
@@ -143,7 +157,9 @@ class Rest:
     def _kept(self) -> Iterator[str]:
         told = edits(self.trace.happenings)
         for number, edit in enumerate(told):
-            if not self._found(edit, told[number + 1 :]):
+            # entered anew after a deletion: the same entity, and what it had before is no change
+            again = edit.first and any(self._saw(edit, e) for e in told[:number])
+            if not again and not self._found(edit, told[number + 1 :]):
                 yield (
                     f"I2: {edit.member} p{edit.person}.{edit.name} = {edit.value!r} "
                     f"(saw {edit.saw!r}) is lost [{edit.number}]"
@@ -160,14 +176,14 @@ class Rest:
         here = self.people.get(edit.person, [])
         if any(self._holds(edit, member, values[edit.name]) for member, _, values in here):
             return True
-        if self._on_its_own(edit):
+        if self._on_its_own(edit) or self._taken_back(edit):
             return True
         mine = self.entities.get(edit.person, set())
         open_ = self.view.open
         if self._parked(edit.person):
             return True
         for entity in mine:
-            texts = [*open_.cases.get(entity, ()), *self._lost(entity, edit.name)]
+            texts = [*open_.cases.get(entity, ()), *self._lost(entity, edit)]
             if contains(texts, edit.name, edit.value):
                 return True
         if not any(flow.is_target(member) for member, _, _ in here):
@@ -176,10 +192,23 @@ class Rest:
             return self._merged(edit, later, here)
         if self.flow.options(edit.name).get("fill") and edit.value is None:
             return True
-        return "decide" in self.operated and self._decided(edit)
+        return self.decided > edit.number and self._decided(edit)
 
-    def _lost(self, entity: int, name: str) -> list[str]:
-        return [text(row) for row in self.view.told.get(entity, ()) if overruled(row, name)]
+    def _lost(self, entity: int, edit: Edit) -> list[str]:
+        """What the audit says was overruled, by somebody who may."""
+        rows = self.view.told.get(entity, ())
+        return [text(r) for r in rows if overruled(r, edit.name) and self._may(r, edit)]
+
+    def _may(self, row: Mapping[str, Any], edit: Edit) -> bool:
+        """Whether the flow has this policy; a person decides about what they were shown only."""
+        if row["kind"] in ("delete", "archive"):
+            return self.buries
+        reason = str(row["reason"])
+        words = {part.rpartition(": ")[2].removeprefix("first ") for part in reason.split("; ")}
+        unknown = {w for w in words if w.startswith(("newest", "prefer:", "review"))}
+        if unknown and not unknown & self.policies - {"review"}:
+            return False
+        return "person:" not in reason or self.decided > edit.number
 
     def _saw(self, edit: Edit, other: Edit) -> bool:
         if other.name != edit.name or other.person != edit.person or other.first:
@@ -205,7 +234,10 @@ class Rest:
         )
 
     def _buried(self, edit: Edit) -> bool:
-        """Nothing of the person is left: the value is in the audit."""
+        """Nothing of the person is left, as a policy or a person wanted: the value is in the
+        audit."""
+        if not self.buries:
+            return False
         mine = self.entities.get(edit.person, set())
         texts = [text(row) for entity in mine for row in self.view.told.get(entity, ())]
         return contains(texts, edit.name, edit.value)
@@ -214,6 +246,22 @@ class Rest:
         """The record takes part no more, as a policy or a person wanted."""
         state = self.view.links.get((edit.member, edit.key), (0, ""))[1]
         return state in _EXCUSED and (not self.travels or bool(self.operated))
+
+    def _taken_back(self, edit: Edit) -> bool:
+        """The value stood there when the record was last read: an edit taken back is no change."""
+        ends = [
+            end.last
+            for end in self.trace.runs
+            if end.last <= edit.number
+            and end.mode != "dry"
+            and end.state in ("done", "needs-person")
+        ]
+        if not ends:
+            return False
+        for h in reversed(self.trace.happenings[: ends[-1]]):
+            if (h.member, h.key) == (edit.member, edit.key) and h.after is not None:
+                return same(edit.name, h.after[edit.name], edit.value)
+        return False
 
     def _merged(self, edit: Edit, later: Sequence[Edit], here: Sequence[_Standing]) -> bool:
         """Sets merge by element: what was added is there, or somebody who saw it took it out."""
