@@ -84,7 +84,8 @@ def meet(
         if rival is standing:
             return verdict
         if verdict is None:
-            return contest.take(rival, f"first {policy}")
+            found = contest.take(rival, f"first {policy}")
+            return replace(found, beats=found.moved and not empty(values))
     claims += [contest.claim(s) for s in edits]
     stands: Fields | None = None if edits else values
     shown = contest.shown(claims, contest.values if contest.agreed else stands)

@@ -304,7 +304,6 @@ class NoteKind(StrEnum):
     DRIFT = "drift"
     DEGRADED = "degraded"
     REBASED = "rebased"
-    FIRST_SIGHT = "first-sight"
     WAITS = "waits"
     SUPPRESSED = "suppressed"
     LOST = "lost"  # an edit that lost by policy or decision: its value, for the audit
