@@ -56,7 +56,8 @@ def apply_all(context: RunContext) -> int:
     """Send everything planned; members beside each other. Answers how many entities have records
     that moved under the plan; they are on the stage. Raises LeaseLost, Interrupted, StoreError; a
     system's failure is in the report."""
-    members = [name for name in context.rules.members if name in context.readers]
+    due = {name for name, _ in context.recorded}
+    members = [name for name in context.rules.members if name in context.readers and name in due]
     works: list[Callable[[], None]] = [partial(_apply_member, context, m) for m in members]
     context.seams.tasks.gather(works, "apply")
     return context.stage.count_stale()
@@ -64,6 +65,8 @@ def apply_all(context: RunContext) -> int:
 
 def _apply_member(context: RunContext, name: str) -> None:
     for kind in _ORDER:
+        if (name, kind) not in context.recorded:
+            continue
         waiting: array[int] | None = None
         for _ in range(_ROUNDS):
             done = Applied()
@@ -81,18 +84,32 @@ def _apply_member(context: RunContext, name: str) -> None:
 def _batches(
     context: RunContext, name: str, kind: OpKind, only: array[int] | None
 ) -> Iterator[list[JournalEntry]]:
+    """What is to be sent, each batch marked as sent before it is handed out."""
+    store, fence = context.store, context.fence
     size = context.readers[name].endpoint.capabilities.batch
     after = context.first_entry - 1
     while True:
-        with context.store.read() as conn:
+        context.beat()
+        if fence is None or not lease.may_send(store, fence):
+            raise LeaseLost(
+                "the lease ended before the next batch was sent",
+                where=f"flow {context.open.name}",
+                hint="another process may have taken the flow over; the next run goes on",
+            )
+        limit = lease.not_after(store, fence).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        with store.write(fence) as conn:
             batch = (
                 journal.next_planned(conn, context.flow, name, kind, after=after, limit=size)
                 if only is None
                 else journal.by_ids(conn, context.flow, _following(only, after, size))
             )
-        if not batch:
+            ids = [entry.id for entry in batch]
+            journal.mark_sent(conn, ids, sent_at=_text(context), not_after=limit)
+        if batch:
+            failpoint("marked-sent")
+            yield batch
+        if len(batch) < size:
             return
-        yield batch
         after = batch[-1].id
 
 
@@ -102,26 +119,10 @@ def _following(ids: array[int], after: int, size: int) -> Sequence[int]:
 
 
 def _send(context: RunContext, name: str, batch: Sequence[JournalEntry], done: Applied) -> bool:
-    """One batch, from its mark in the journal to its settlement. False ends this member's turn:
-    it cannot be reached, or lets us in no more; nothing was sent, so all of it is planned anew."""
-    context.beat()
+    """One batch, marked as sent, to its settlement. False ends this member's turn: it cannot be
+    reached, or lets us in no more; nothing was sent, so all of it is planned anew."""
     store, fence = context.store, context.fence
-    if fence is None or not lease.may_send(store, fence):
-        raise LeaseLost(
-            "the lease ended before the next batch was sent",
-            where=f"flow {context.open.name}",
-            hint="another process may have taken the flow over; the next run goes on",
-        )
     ids = [entry.id for entry in batch]
-    limit = lease.not_after(store, fence)
-    with store.write(fence) as conn:
-        journal.mark_sent(
-            conn,
-            ids,
-            sent_at=_text(context),
-            not_after=limit.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        )
-    failpoint("marked-sent")
     writes, refused = _writes(context, name, batch)
 
     def token(text: str) -> None:

@@ -13,7 +13,8 @@ from syncd.engine.context import RunContext
 from syncd.engine.holding import Tripped
 from syncd.engine.result import RunMode, RunReport, RunState
 from syncd.errors import SyncdError
-from syncd.store import conflicts, holds, journal, quarantine, runs, shadow
+from syncd.store import conflicts, holds, journal, lease, matters, quarantine, runs, shadow
+from syncd.store.lease import Fence
 
 
 def show(context: RunContext, totals: planning.PlanTotals, tripped: Tripped) -> None:
@@ -79,23 +80,24 @@ def _set_aside(context: RunContext, conn: Connection) -> None:
             )
             context.report.members[seen.member].rejected += 1
         quarantine.put(conn, context.flow, refused, at=context.at)
-    for name, pulled in context.pulled.items():
-        if pulled.complete:
+    for name in sorted(quarantine.unlinked(conn, context.flow)):
+        if name in context.pulled and context.pulled[name].complete:
             still = partial(context.stage.unreadable_among, name)
             quarantine.solve_unlinked(conn, context.flow, name, still)
 
 
-def judge(context: RunContext) -> None:
+def judge(context: RunContext, conn: Connection) -> None:
     """The run's state, from what stands open in the flow now."""
     report = context.report
     if report.state is RunState.PLANNED:
         return
-    with context.store.read() as conn:
-        report.conflicts = conflicts.count_open(conn, context.flow)
-        report.holds = len(holds.holds(conn, context.flow))
-        report.quarantined = quarantine.count(conn, context.flow)
-        report.unknown = journal.unsettled_count(conn, context.flow)
-        report.pending = sum(len(ids) for ids in shadow.open_work(conn, context.flow))
+    flow, some = context.flow, matters.look(conn, context.flow)
+    report.conflicts = conflicts.count_open(conn, flow) if some.cases else 0
+    report.holds = len(holds.holds(conn, flow)) if some.holds else 0
+    report.quarantined = quarantine.count(conn, flow) if some.refused else 0
+    report.unknown = journal.unsettled_count(conn, flow) if some.unknown else 0
+    work = shadow.open_work(conn, flow) if some.work else ()
+    report.pending = sum(len(ids) for ids in work)
     if any(m.error for m in report.members.values()):
         report.state = RunState.FAILED
     elif (
@@ -110,7 +112,15 @@ def judge(context: RunContext) -> None:
         report.state = RunState.DONE
 
 
-def finish(context: RunContext, error: SyncdError | None) -> None:
+def finish(context: RunContext, fence: Fence, error: SyncdError | None) -> None:
+    """Its end, recorded in the transaction that gives the flow back. error: what it ended by."""
+    with lease.releasing(context.store, fence) as conn:
+        if error is None:
+            judge(context, conn)
+        _record_end(context, conn, error)
+
+
+def _record_end(context: RunContext, conn: Connection, error: SyncdError | None) -> None:
     report = context.report
     state = runs.RunState.DONE
     if report.state is RunState.FAILED:
@@ -126,16 +136,15 @@ def finish(context: RunContext, error: SyncdError | None) -> None:
         "conflicts": report.conflicts,
         "holds": report.holds,
     }
-    with context.store.write(context.fence) as conn:
-        runs.finish(
-            conn,
-            context.number,
-            state,
-            at=context.seams.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-            counts=counts,
-            exit=report.exit_code if error is None else error.exit_code,
-            error=error.message if error is not None else _troubles(report),
-        )
+    runs.finish(
+        conn,
+        context.number,
+        state,
+        at=context.seams.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        counts=counts,
+        exit=report.exit_code if error is None else error.exit_code,
+        error=error.message if error is not None else _troubles(report),
+    )
 
 
 def _troubles(report: RunReport) -> str:

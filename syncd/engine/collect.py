@@ -31,18 +31,18 @@ def collect(context: RunContext) -> None:
         context.pulled[name] = Pulled(name, error=error)
         _note_failure(context, name, error)
     mode = context.options.mode
-    accepted = _accepted_empty(context)
     works: list[Callable[[], Pulled]] = []
     for name, reader in context.readers.items():
         state = context.open.known.get(name)
         cursor = state.cursor if state is not None else None
         watch = partial(_watch, context, name)
+        accepted = partial(_accepted_empty, context, name)
         if mode is RunMode.ENTITY:
             works.append(partial(_pull_one, context, reader))
         elif mode is RunMode.INCREMENTAL and cursor and reader.compiled.spec.cursor:
-            works.append(partial(pull_since, reader, cursor, watch, name in accepted))
+            works.append(partial(pull_since, reader, cursor, watch, accepted))
         else:
-            works.append(partial(pull_all, reader, watch, name in accepted))
+            works.append(partial(pull_all, reader, watch, accepted))
     for pulled in context.seams.tasks.gather(works, "pull"):
         context.pulled[pulled.member] = pulled
         member = context.report.members[pulled.member]
@@ -196,11 +196,11 @@ def _note_failure(context: RunContext, name: str, error: SyncdError) -> None:
     context.say("error", f"{name} was not read: {error}")
 
 
-def _accepted_empty(context: RunContext) -> frozenset[str]:
-    """Members of which a person said that they are empty indeed."""
+def _accepted_empty(context: RunContext, member: str) -> bool:
+    """Whether a person said that it is empty indeed."""
     with context.store.read() as conn:
         items = holds.waiting_of_kind(conn, context.flow, "empty")
-    return frozenset(item.member for item in items if item.state is ItemState.APPROVED)
+    return any(i.member == member and i.state is ItemState.APPROVED for i in items)
 
 
 def empty_digest(member: str) -> str:

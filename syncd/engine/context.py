@@ -9,8 +9,9 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from syncd.core.link import Pair
-from syncd.core.model import Case, Decision
+from syncd.core.model import Case, Decision, OpKind
 from syncd.core.rules import FlowRules
+from syncd.engine.beginning import Begun
 from syncd.engine.opening import OpenFlow
 from syncd.engine.pull import Pulled, Reader
 from syncd.engine.result import RunOptions, RunReport
@@ -19,6 +20,7 @@ from syncd.store import conflicts
 from syncd.store.database import Store
 from syncd.store.identity import never_blocks
 from syncd.store.lease import Fence
+from syncd.store.matters import UNASKED, Matters
 from syncd.store.stage import Stage
 
 
@@ -27,18 +29,18 @@ class RunContext:
     """One run of one flow.
 
     store   the shadow state; of a dry run on an unknown flow, an empty one that is thrown away
+    begun   what stood in the store when the run began
     fence   None in a dry run, which writes nothing
-    number  of the run in the store; 0 in a dry run
     beat    to be called often: keeps the lease, and raises Interrupted when asked to stop
+    matters  what stood open in the flow when this run planned
     first_entry  the journal's number of this run's first operation; 0 = none yet
+    recorded  of which member and kind there are operations of this run in the journal
     any_never  whether people said of any two records that they are not the same
     bare    members without a live link when this run planned: creates there do not count (law 16)
     """
 
     open: OpenFlow
-    flow: int
-    number: int
-    now: datetime
+    begun: Begun
     store: Store
     stage: Stage
     seams: Seams
@@ -46,9 +48,10 @@ class RunContext:
     options: RunOptions
     report: RunReport
     readers: Mapping[str, Reader]
-    relinking: bool
     beat: Callable[[], None]
+    matters: Matters = UNASKED
     first_entry: int = 0
+    recorded: set[tuple[str, OpKind]] = field(default_factory=set)
     pulled: dict[str, Pulled] = field(default_factory=dict)
     bare: frozenset[str] | None = None
     any_never: bool = False
@@ -56,6 +59,19 @@ class RunContext:
     @property
     def rules(self) -> FlowRules:
         return self.open.compiled.rules
+
+    @property
+    def flow(self) -> int:
+        return self.begun.flow
+
+    @property
+    def number(self) -> int:
+        """Of the run in the store; 0 in a dry run."""
+        return self.begun.run
+
+    @property
+    def now(self) -> datetime:
+        return self.begun.now
 
     @property
     def at(self) -> str:

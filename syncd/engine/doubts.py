@@ -24,7 +24,9 @@ class Doubts:
         self._rules = context.rules
         self._context, self._conn = context, conn
         self._unknown: dict[str, list[Entity]] = {}
-        open_creates = journal.unknown_creates(conn, context.flow, limit=_NAMED)
+        open_creates: dict[str, list[int]] = {}
+        if context.matters.unknown:
+            open_creates = journal.unknown_creates(conn, context.flow, limit=_NAMED)
         for member, ids in open_creates.items():
             loaded = shadow.load_entities(conn, context.flow, ids)
             self._unknown[member] = [e for e in loaded if member not in e.links]

@@ -58,6 +58,8 @@ class Holding:
         """Adds to `moved` what a person had approved and is not planned any more."""
         context = self._context
         emptied = {name for name, pulled in context.pulled.items() if pulled.empty}
+        if not (emptied or self._counts or context.stage.any_waiting):
+            return
         with context.store.write(context.fence) as conn:
             for name in sorted(emptied):
                 item = HoldItem(0, name, empty_digest(name), None, {"kind": "empty"})

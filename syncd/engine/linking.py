@@ -50,14 +50,15 @@ _PAIRED = 20  # of more entities that meet in one key, only neighbours are asked
 def link(context: RunContext, conn: Connection) -> None:
     """Bucket, judge, and put units on the stage."""
     rules, stage = context.rules, context.stage
-    _still_same(context, conn)
+    if context.matters.cases:
+        _still_same(context, conn)
     found = find_keys(rules, stage)
     if not found.free and not found.linked:
         return
-    if shadow.keyed(conn, context.flow) == context.open.compiled.matching:
+    if context.fence is None and context.begun.keyed != context.open.compiled.matching:
+        add_all_known(context, conn)  # a dry run under new match rules, which keeps no keys
+    else:
         add_known(context.flow, conn, stage)
-    else:  # a dry run under new match rules, which keeps no keys
-        add_all_known(context, conn)
     make_buckets(stage, found)
     doubts = Doubts(context, conn)
     for buckets in gather(stage):

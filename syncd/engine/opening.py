@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from syncd.adapter import Adapter, Endpoint, ObjectSchema
-from syncd.config.compile import CompiledFlow, compile_flow
+from syncd.config.compile import CompiledFlow
 from syncd.config.compile_member import CompiledMember
 from syncd.config.fields import field_type
 from syncd.config.load import Loaded
@@ -26,6 +26,9 @@ from syncd.errors import (
 from syncd.store import shadow
 from syncd.store.database import Store
 from syncd.store.flows import MemberState
+
+Compiler = Callable[[str, Mapping[str, ObjectSchema]], CompiledFlow]
+"""What `compile_flow` does, for one config."""
 
 _SCHEMA: TypeAdapter[ObjectSchema] = TypeAdapter(ObjectSchema)
 
@@ -65,7 +68,11 @@ class Formers:
 
 
 def open_flow(
-    loaded: Loaded, name: str, adapter: Callable[[str], Adapter], store: Store | None
+    loaded: Loaded,
+    name: str,
+    adapter: Callable[[str], Adapter],
+    store: Store | None,
+    compiler: Compiler,
 ) -> OpenFlow:
     """Raises ConfigError where the config does not fit, SystemFault where a member was never
     reached: without having seen its object once, nothing can be planned for the others either."""
@@ -88,7 +95,7 @@ def open_flow(
             if before is None:
                 raise
             schemas[member] = before
-    compiled = _compile(loaded, name, schemas, remembered, states, failed)
+    compiled = _compile(compiler, name, schemas, remembered, states, failed)
     endpoints: dict[str, Endpoint] = {}
     for member, made in compiled.members.items():
         if member in failed:
@@ -180,7 +187,7 @@ def _last(
 
 
 def _compile(
-    loaded: Loaded,
+    compiler: Compiler,
     name: str,
     schemas: Mapping[str, ObjectSchema],
     remembered: Remembered,
@@ -190,18 +197,18 @@ def _compile(
     """A config that fitted the last time and does not now means that an object changed: that
     member halts, the others go on (S59, F49, F50)."""
     try:
-        return compile_flow(loaded, name, schemas)
+        return compiler(name, schemas)
     except ConfigError as error:
         before = {m: _last(remembered, states, m) or schema for m, schema in schemas.items()}
         if before == dict(schemas):
             raise
         try:
-            compiled = compile_flow(loaded, name, before)
+            compiled = compiler(name, before)
         except ConfigError:
             raise error from None
         for member, schema in schemas.items():
             try:
-                compile_flow(loaded, name, {**before, member: schema})
+                compiler(name, {**before, member: schema})
             except ConfigError as reason:
                 failed[member] = SchemaChanged(
                     f"{schema.name} changed and the mapping does not fit it any more: "

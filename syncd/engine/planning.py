@@ -11,7 +11,6 @@ from syncd.core import hashing
 from syncd.core.guard import Measure, measures
 from syncd.core.link import key_hashes
 from syncd.core.model import (
-    Case,
     Decision,
     Entity,
     EntityPlan,
@@ -79,8 +78,9 @@ class PlanTotals:
 def plan_all(context: RunContext, conn: Connection) -> PlanTotals:
     """Everything staged, in blocks."""
     totals = PlanTotals({}, {})
-    for items in holds.waiting_of_none(conn, context.flow):
-        context.stage.add_waiting((item.op_digest, item) for item in items)
+    if context.matters.holds:
+        for items in holds.waiting_of_none(conn, context.flow):
+            context.stage.add_waiting((item.op_digest, item) for item in items)
     for block in context.stage.units():
         for start in range(0, len(block), CHUNK):
             _plan_block(context, conn, block[start : start + CHUNK], totals)
@@ -125,8 +125,7 @@ def _plan_block(
     fetched = fetch(context, [u.entity for u in units], rows)
     drafts = []
     for unit in units:
-        stored = replace(unit.entity, cases=state.cases.get(unit.entity.id, ()))
-        draft = _plan_one(context, stored, rows, fetched, state, bool(unit.seen))
+        draft = _plan_one(context, unit.entity, rows, fetched, state, bool(unit.seen))
         if draft is None:
             continue
         drafts.append(draft)
@@ -144,7 +143,6 @@ def _plan_block(
 class _State:
     """What the store holds against or for some entities beside their own state."""
 
-    cases: Mapping[int, tuple[Case, ...]]
     decisions: Mapping[int, Sequence[Decision]]
     held: Mapping[int, Sequence[HoldItem]]
     refused: Mapping[tuple[int, str], Quarantined]
@@ -159,14 +157,14 @@ class _State:
         ids: Sequence[int],
     ) -> _State:
         if not ids:
-            return cls({}, {}, {}, {}, set(), set())
+            return cls({}, {}, {}, set(), set())
+        flow, some = context.flow, context.matters
         return cls(
-            conflicts.cases_of(conn, context.flow, ids),
-            conflicts.pending_decisions(conn, context.flow, ids),
-            holds.waiting(conn, context.flow, ids),
-            quarantine.blocked(conn, context.flow, ids),
+            conflicts.pending_decisions(conn, flow, ids) if some.decided else {},
+            holds.waiting(conn, flow, ids) if some.holds else {},
+            quarantine.blocked(conn, flow, ids) if some.refused else {},
             context.stage.blocked(ids),
-            shadow.with_work(conn, ids),
+            shadow.with_work(conn, ids) if some.work else set(),
         )
 
 

@@ -91,106 +91,109 @@ class Reader:
         return hashing.seed(self.rules.fingerprint, snapshot.reader)
 
 
-def pull_all(reader: Reader, watch: Callable[[int], None], may_be_empty: bool = False) -> Pulled:
+def pull_all(
+    reader: Reader, watch: Callable[[int], None], may_be_empty: Callable[[], bool] = lambda: False
+) -> Pulled:
     """Read the whole object. Never raises for the system: the error is in the result, and then
     nothing was inferred from absence.
 
-    may_be_empty  a person said that not a single record is what is there
+    may_be_empty  whether a person said that not a single record is what is there
     """
     member = reader.rules.name
+    rows = changed = missing = 0
     with reader.store.read() as conn:
         tick = reader.store.last_tick(conn)
+        try:
+            with (
+                reader.endpoint.snapshot() as snapshot,
+                closing(links_in_order(conn, reader.flow, member)) as known,
+            ):
+                seed = reader.seed(snapshot)
+                links = _Links(known)
+                doubles = _Doubles()
+                for block in snapshot.blocks():
+                    rows += len(block.keys)
+                    hashes = hashing.row_hashes(block.raws, seed)
+                    if not links.same(block.keys, hashes):
+                        missing += _gone(reader, links.until(block.keys))
+                        found = _compare(
+                            reader, snapshot, links.known, doubles, block.keys, block.raws, hashes
+                        )
+                        deleted = sum(1 for f in found if f[3] == "missing")
+                        missing, changed = missing + deleted, changed + len(found) - deleted
+                        reader.stage.add_seen(found)
+                    watch(rows)
+                empty = rows == 0 and _lives(reader) and not may_be_empty()
+                if not empty:
+                    missing += _gone(reader, links.rest())
+                return Pulled(
+                    member,
+                    snapshot.complete,
+                    tick,
+                    seed,
+                    rows=rows,
+                    changed=changed,
+                    missing=missing,
+                    empty=empty,
+                    cursor=snapshot.cursor,
+                )
+        except SyncdError as error:
+            return Pulled(member, tick=tick, rows=rows, error=error)
+
+
+def pull_since(
+    reader: Reader,
+    cursor: str,
+    watch: Callable[[int], None],
+    may_be_empty: Callable[[], bool] = lambda: False,
+) -> Pulled:
+    """Read what moved since the cursor, then every key, which finds what is gone."""
+    member = reader.rules.name
     rows = changed = missing = 0
-    try:
-        with (
-            reader.endpoint.snapshot() as snapshot,
-            reader.store.read() as conn,
-            closing(links_in_order(conn, reader.flow, member)) as known,
-        ):
-            seed = reader.seed(snapshot)
-            links = _Links(known)
-            doubles = _Doubles()
-            for block in snapshot.blocks():
-                rows += len(block.keys)
-                hashes = hashing.row_hashes(block.raws, seed)
-                if not links.same(block.keys, hashes):
-                    missing += _gone(reader, links.until(block.keys))
-                    found = _compare(
-                        reader, snapshot, links.known, doubles, block.keys, block.raws, hashes
-                    )
-                    deleted = sum(1 for f in found if f[3] == "missing")
-                    missing, changed = missing + deleted, changed + len(found) - deleted
+    with reader.store.read() as conn:
+        tick = reader.store.last_tick(conn)
+        try:
+            with reader.endpoint.since(cursor) as snapshot:
+                seed = reader.seed(snapshot)
+                for block in snapshot.blocks():
+                    rows += len(block.keys)
+                    known = entities_of(conn, reader.flow, member, block.keys)
+                    prints = reader.fingerprints(list(known))
+                    hashes = hashing.row_hashes(block.raws, seed)
+                    found = []
+                    for key, raw, row_hash in zip(block.keys, block.raws, hashes, strict=True):
+                        row, entity = snapshot.decode(raw), known.get(key, 0)
+                        one = _seen(reader, row, row_hash, entity, prints.get(key, ""))
+                        if one is not None:
+                            found.append(one)
+                    changed += len(found)
                     reader.stage.add_seen(found)
-                watch(rows)
-            empty = rows == 0 and not may_be_empty and _lives(reader)
-            if not empty:
-                missing += _gone(reader, links.rest())
+                    watch(rows)
+                following = snapshot.cursor
+            with (
+                reader.endpoint.keys() as listing,
+                closing(links_in_order(conn, reader.flow, member)) as linked,
+            ):
+                links = _Links(linked)
+                alive = 0
+                for block in listing.blocks():
+                    alive += len(block.keys)
+                    missing += _gone(reader, links.until(block.keys))
+                empty = alive == 0 and _lives(reader) and not may_be_empty()
+                if not empty:
+                    missing += _gone(reader, links.rest())
             return Pulled(
                 member,
-                snapshot.complete,
-                tick,
-                seed,
+                tick=tick,
+                seed=seed,
                 rows=rows,
                 changed=changed,
                 missing=missing,
                 empty=empty,
-                cursor=snapshot.cursor,
+                cursor=following,
             )
-    except SyncdError as error:
-        return Pulled(member, tick=tick, rows=rows, error=error)
-
-
-def pull_since(
-    reader: Reader, cursor: str, watch: Callable[[int], None], may_be_empty: bool = False
-) -> Pulled:
-    """Read what moved since the cursor, then every key, which finds what is gone."""
-    member = reader.rules.name
-    with reader.store.read() as conn:
-        tick = reader.store.last_tick(conn)
-    rows = changed = missing = 0
-    try:
-        with reader.endpoint.since(cursor) as snapshot, reader.store.read() as conn:
-            seed = reader.seed(snapshot)
-            for block in snapshot.blocks():
-                rows += len(block.keys)
-                known = entities_of(conn, reader.flow, member, block.keys)
-                prints = reader.fingerprints(list(known))
-                hashes = hashing.row_hashes(block.raws, seed)
-                found = []
-                for key, raw, row_hash in zip(block.keys, block.raws, hashes, strict=True):
-                    row, entity = snapshot.decode(raw), known.get(key, 0)
-                    one = _seen(reader, row, row_hash, entity, prints.get(key, ""))
-                    if one is not None:
-                        found.append(one)
-                changed += len(found)
-                reader.stage.add_seen(found)
-                watch(rows)
-            following = snapshot.cursor
-        with (
-            reader.endpoint.keys() as listing,
-            reader.store.read() as conn,
-            closing(links_in_order(conn, reader.flow, member)) as linked,
-        ):
-            links = _Links(linked)
-            alive = 0
-            for block in listing.blocks():
-                alive += len(block.keys)
-                missing += _gone(reader, links.until(block.keys))
-            empty = alive == 0 and not may_be_empty and _lives(reader)
-            if not empty:
-                missing += _gone(reader, links.rest())
-        return Pulled(
-            member,
-            tick=tick,
-            seed=seed,
-            rows=rows,
-            changed=changed,
-            missing=missing,
-            empty=empty,
-            cursor=following,
-        )
-    except SyncdError as error:
-        return Pulled(member, tick=tick, rows=rows, error=error)
+        except SyncdError as error:
+            return Pulled(member, tick=tick, rows=rows, error=error)
 
 
 def search(reader: Reader, wanted: Callable[[Record], bool], watch: Callable[[int], None]) -> int:

@@ -31,19 +31,22 @@ _NAMED = 5  # records that one message names
 def guard(context: RunContext, conn: Connection, totals: PlanTotals) -> dict[Measure, Trip]:
     """The limits this plan passes; what a rebuilt state may not do without a person too."""
     rules = context.rules
+    if not totals.measures:
+        return {}
     since = context.now - timedelta(seconds=context.open.compiled.guard_window)
     window = runs.window(conn, context.flow, since=since.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
-    live = shadow.live_links(conn, context.flow) if totals.measures else {}
+    live = shadow.live_links(conn, context.flow)
     if context.bare is None:  # planning records that moved once more does not ask again
         context.bare = frozenset(name for name in rules.members if not live.get(name))
     found = {(t.kind, t.cause, t.target): t for t in trips(rules, totals.measures, window, live)}
-    asked = {(hold.kind, hold.cause): hold.id for hold in holds.holds(conn, context.flow)}
+    open_holds = holds.holds(conn, context.flow) if context.matters.holds else []
+    asked = {(hold.kind, hold.cause): hold.id for hold in open_holds}
     for measure, taken in totals.measures.items():
         kind, cause, target = measure
         if (kind, cause) in asked and measure not in found:
             reason = f"hold {asked[kind, cause]} is open: {SETTLE_FIRST}"
             found[measure] = Trip(kind, cause, target, taken, 0, live.get(target, 0), reason)
-    if context.relinking:
+    if context.begun.relinking:
         for measure, taken in totals.measures.items():
             kind, cause, target = measure
             if kind in ("create", "delete") and measure not in found:
@@ -158,6 +161,7 @@ def _record(context: RunContext, drafts: Sequence[Draft], moved: Named) -> None:
         recorded = journal.record(conn, flow, entries)
         if recorded and not context.first_entry:
             context.first_entry = recorded[0]
+        context.recorded.update((e.operation.member, e.operation.kind) for e in entries)
         events.record(
             conn,
             flow,

@@ -23,15 +23,11 @@ _LOOSE = 500  # entries without a token that are asked for at once
 def recover(context: RunContext) -> None:
     """Settle what can be settled. What cannot stays unknown, in sight, and is asked for again in
     every run."""
-    flow = context.flow
-    with context.store.write(context.fence) as conn:
-        dropped = journal.supersede_planned(conn, flow)
+    flow, dropped = context.flow, context.begun.dropped
     if dropped:
         context.say("info", f"{dropped} operations of an interrupted run were never sent")
-    with context.store.read() as conn:
-        batches = journal.unsettled_batches(conn, flow)
     done: Counter[str] = Counter()
-    for member, token in batches:
+    for member, token in context.begun.unsettled:
         # what went out together is asked for together: a batch tells more than its parts
         limit = _LOOSE if token is None else None
         after = 0

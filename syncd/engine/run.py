@@ -4,13 +4,14 @@ settle. Each line of `_way` is one stage, one file."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
 from syncd.core.link import key_hashes
-from syncd.engine import apply, closing, linking, planning, recording
+from syncd.engine import apply, beginning, closing, linking, planning, recording
+from syncd.engine.beginning import Begun, Remember
 from syncd.engine.collect import collect
 from syncd.engine.context import RunContext
 from syncd.engine.failpoint import failpoint
@@ -22,9 +23,8 @@ from syncd.engine.result import MemberReport, RunMode, RunOptions, RunReport, Ru
 from syncd.engine.returning import returned
 from syncd.errors import Interrupted, LeaseLost, SyncdError
 from syncd.seams import Holder, Seams
-from syncd.store import conflicts, holds, lease, quarantine, rebuild, runs, shadow, voided
+from syncd.store import conflicts, holds, lease, matters, quarantine, shadow, voided
 from syncd.store.database import Store
-from syncd.store.flows import MemberState
 from syncd.store.lease import Alive, Fence
 from syncd.store.stage import Stage
 
@@ -35,7 +35,7 @@ AGAIN = 2  # times that records which moved under the plan are read and planned 
 
 def run_flow(
     flow: OpenFlow,
-    remember: Callable[[str], dict[str, object]],
+    remember: Remember,
     store: Store,
     seams: Seams,
     holder: Holder,
@@ -48,16 +48,17 @@ def run_flow(
     Raises FlowBusy, StoreError, Interrupted, LeaseLost; everything else is in the report.
     """
     if options.dry_run:
-        return _run(flow, store, seams, None, options, scratch, "", lambda: seams.sleep(0))
-    fence = lease.acquire(store, flow.name, holder, TTL, alive)
+        with store.read() as conn:
+            begun = beginning.look(conn, flow, seams.clock.now())
+        return _run(flow, begun, store, seams, None, options, scratch, lambda: seams.sleep(0))
+    with lease.acquiring(store, flow.name, holder, TTL, alive) as (conn, fence):
+        mode = str(options.mode)
+        begun = beginning.begin(
+            conn, flow, remember, seams.clock.now(), mode=mode, holder=str(holder)
+        )
     keeper = _Keeper(store, fence, seams)
     try:
-        _introduce(flow, remember, store, fence)
-        _rekey(flow, store, fence, keeper.beat)
-        store.stamp()
-        report = _run(flow, store, seams, fence, options, scratch, str(holder), keeper.beat)
-        store.stamp()
-        return report
+        return _run(flow, begun, store, seams, fence, options, scratch, keeper.beat)
     finally:
         keeper.release()
 
@@ -89,87 +90,29 @@ class _Keeper:
 
     def release(self) -> None:
         if not self._lost:
-            try:
-                lease.release(self._store, self._fence)
-            except LeaseLost:
-                self._lost = True
-
-
-def _introduce(
-    flow: OpenFlow, remember: Callable[[str], dict[str, object]], store: Store, fence: Fence
-) -> None:
-    """The store learns the flow's members, the databases behind them and their mappings."""
-    with store.write(fence) as conn:
-        number = shadow.flow_id(conn, flow.name)
-        before = shadow.members(conn, number)
-        for name in flow.compiled.members:
-            state = before.get(name, MemberState(name))
-            identity = flow.identities.get(name, state.identity)
-            if name in flow.failed:
-                identity = state.identity
-            shadow.save_member(conn, number, replace(state, identity=identity, state="active"))
-            digest = flow.compiled.rules.members[name].fingerprint
-            shadow.save_fingerprint(conn, number, name, digest, remember(name))
-        for name, state in before.items():
-            if name not in flow.compiled.members and state.state != "removed":
-                shadow.save_member(conn, number, replace(state, state="removed"))
-        if shadow.flow_fingerprint(conn, number) != flow.compiled.fingerprint:
-            shadow.mark_all_work(conn, number)
-
-
-def _rekey(flow: OpenFlow, store: Store, fence: Fence, beat: Callable[[], None]) -> None:
-    """Under other match rules the entities known have other keys: were they not made anew, what
-    the new rules would link would be created a second time."""
-    matching, rules = flow.compiled.matching, flow.compiled.rules
-    with store.write(fence) as conn:
-        number = shadow.flow_id(conn, flow.name)
-        if shadow.keyed(conn, number) == matching:
-            return
-        shadow.set_keyed(conn, number, "")
-    with store.read() as reading:
-        for block in shadow.all_entities(reading, number):
-            beat()
-            keys = {e.id: key_hashes(rules, e) for e in block}
-            with store.write(fence) as conn:
-                shadow.save_keys(conn, number, keys)
-    with store.write(fence) as conn:
-        shadow.set_keyed(conn, number, matching)
+            lease.release(self._store, self._fence)
 
 
 def _run(
     flow: OpenFlow,
+    begun: Begun,
     store: Store,
     seams: Seams,
     fence: Fence | None,
     options: RunOptions,
     scratch: Path | None,
-    holder: str,
     beat: Callable[[], None],
 ) -> RunReport:
-    begun = seams.clock.monotonic()
-    now = seams.clock.now()
-    at = now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    started = seams.clock.monotonic()
     reports = {
         name: MemberReport(name, member.system) for name, member in flow.compiled.members.items()
     }
-    report = RunReport(flow.name, 0, options.mode, RunState.DONE, reports)
-    decisions: list[int] = []
-    if fence is None:
-        with store.read() as conn:
-            number = shadow.flow_id(conn, flow.name, create=False)
-            relinking = rebuild.relinking(conn, flow.name)
-    else:
-        with store.write(fence) as conn:
-            number = shadow.flow_id(conn, flow.name)
-            runs.interrupt(conn, number, at=at)
-            report.run = runs.start(conn, number, str(options.mode), at=at, holder=holder)
-            relinking = rebuild.relinking(conn, flow.name)
-            decisions = voided.waiting(conn, number)
+    report = RunReport(flow.name, begun.run, options.mode, RunState.DONE, reports)
     stage = Stage(scratch, seams.tasks.lock())
     try:
         readers = {
             name: Reader(
-                number,
+                begun.flow,
                 flow.compiled.rules.members[name],
                 flow.compiled.members[name],
                 endpoint,
@@ -181,9 +124,8 @@ def _run(
             if name not in flow.failed
         }
         context = RunContext(
-            flow, number, report.run, now, store, stage, seams, fence, options, report, readers,
-            relinking, beat,
-        )  # fmt: skip
+            flow, begun, store, stage, seams, fence, options, report, readers, beat
+        )
         try:
             _way(context)
         except (Interrupted, LeaseLost, SyncdError) as error:
@@ -191,24 +133,47 @@ def _run(
                 RunState.INTERRUPTED if isinstance(error, Interrupted) else RunState.FAILED
             )
             report.messages.append(("error", error.message))
-            report.seconds = seams.clock.monotonic() - begun
+            report.seconds = seams.clock.monotonic() - started
             if fence is not None and not isinstance(error, LeaseLost):
-                closing.finish(context, error)
+                closing.finish(context, fence, error)
             raise
-        report.seconds = seams.clock.monotonic() - begun
-        closing.judge(context)
-        if fence is not None:
-            _say_void(context, decisions)
-            closing.finish(context, None)
+        report.seconds = seams.clock.monotonic() - started
+        if fence is None:
+            with store.read() as conn:
+                closing.judge(context, conn)
+        else:
+            _say_void(context)
+            closing.finish(context, fence, None)
         return report
     finally:
         stage.close()
 
 
-def _say_void(context: RunContext, decisions: Sequence[int]) -> None:
+def _rekey(context: RunContext) -> None:
+    """Under other match rules the entities known have other keys: were they not made anew, what
+    the new rules would link would be created a second time."""
+    store, fence, number = context.store, context.fence, context.flow
+    matching = context.open.compiled.matching
+    if context.begun.keyed == matching:
+        return
+    with store.write(fence) as conn:
+        shadow.set_keyed(conn, number, "")
+    with store.read() as reading:
+        for block in shadow.all_entities(reading, number):
+            context.beat()
+            keys = {e.id: key_hashes(context.rules, e) for e in block}
+            with store.write(fence) as conn:
+                shadow.save_keys(conn, number, keys)
+    with store.write(fence) as conn:
+        shadow.set_keyed(conn, number, matching)
+
+
+def _say_void(context: RunContext) -> None:
     """Whoever decided a conflict hears that its records moved before the decision was taken."""
+    if not context.begun.decisions:
+        return
     with context.store.read() as conn:
-        found = voided.voided(conn, decisions)
+        found = voided.voided(conn, context.begun.decisions)
     for one in found:
         about = f"{one.by}'s decision on conflict {one.case} ({', '.join(one.fields) or 'record'})"
         if one.again is None:
@@ -221,6 +186,7 @@ def _say_void(context: RunContext, decisions: Sequence[int]) -> None:
 def _way(context: RunContext) -> None:
     """A record's way."""
     if context.fence is not None:
+        _rekey(context)
         recover(context)
     collect(context)
     failpoint("pulled")
@@ -257,15 +223,17 @@ def _is_first(context: RunContext) -> bool:
 
 
 def _plan(context: RunContext) -> tuple[planning.PlanTotals, Tripped]:
+    flow = context.flow
     with context.store.read() as conn:
+        context.matters = matters.look(conn, flow)
         returned(context, conn)
         linking.link(context, conn)
         if context.options.mode is not RunMode.ENTITY:
             for ids in chain(
-                shadow.open_work(conn, context.flow),
-                conflicts.decided_entities(conn, context.flow),
-                holds.waiting_entities(conn, context.flow),
-                quarantine.due(conn, context.flow, now=context.at),
+                shadow.open_work(conn, flow) if context.matters.work else (),
+                conflicts.decided_entities(conn, flow) if context.matters.decided else (),
+                holds.waiting_entities(conn, flow) if context.matters.holds else (),
+                quarantine.due(conn, flow, now=context.at) if context.matters.refused else (),
             ):
                 context.stage.add_todo(ids)
         context.stage.todo_seen()
@@ -281,8 +249,9 @@ def _again(context: RunContext) -> int:
     try:
         readers = {n: replace(r, stage=stage) for n, r in context.readers.items()}
         again = replace(
-            context, stage=stage, readers=readers, options=options, pulled={}, first_entry=0
-        )
+            context, stage=stage, readers=readers, options=options, pulled={}, first_entry=0,
+            recorded=set(),
+        )  # fmt: skip
         with context.store.read() as conn:
             tick = context.store.last_tick(conn)
         for name, pulled in context.pulled.items():

@@ -13,7 +13,9 @@ from types import TracebackType
 from typing import Any
 
 from syncd import log
-from syncd.adapter import Adapter, Context
+from syncd.adapter import Adapter, Context, ObjectSchema
+from syncd.config.compile import CompiledFlow, compile_flow
+from syncd.config.compile_member import CompiledMember
 from syncd.config.load import Loaded
 from syncd.engine.opening import OpenFlow, memory, open_flow
 from syncd.engine.result import RunOptions, RunReport
@@ -58,6 +60,8 @@ class Session:
         self._opener = opener
         self._store: Store | None = None
         self._adapters: dict[str, Adapter] = {}
+        self._compiled: dict[str, tuple[dict[str, ObjectSchema], CompiledFlow]] = {}
+        self._memories: dict[tuple[str, str], tuple[CompiledMember, dict[str, Any]]] = {}
 
     def __enter__(self) -> Session:
         return self
@@ -120,7 +124,15 @@ class Session:
         return self.loaded.resolved(("systems", system, *key), text, self._secrets.resolve)
 
     def open(self, flow: str, store: Store | None = None) -> OpenFlow:
-        return open_flow(self.loaded, flow, self.adapter, store or self._store)
+        return open_flow(self.loaded, flow, self.adapter, store or self._store, self._compile)
+
+    def _compile(self, flow: str, schemas: Mapping[str, ObjectSchema]) -> CompiledFlow:
+        """Once, as long as the systems describe their objects alike."""
+        before = self._compiled.get(flow)
+        if before is None or before[0] != schemas:
+            before = dict(schemas), compile_flow(self.loaded, flow, schemas)
+            self._compiled[flow] = before
+        return before[1]
 
     def in_order(self, flows: Sequence[str]) -> list[str]:
         """Flows whose objects are parents of another flow's come first (I10); where the foreign
@@ -161,7 +173,12 @@ class Session:
 
     def _run(self, opened: OpenFlow, store: Store, options: RunOptions) -> RunReport:
         def remember(member: str) -> dict[str, Any]:
-            return memory(self.loaded, opened.name, opened.compiled.members[member])
+            made = opened.compiled.members[member]
+            kept = self._memories.get((opened.name, member))
+            if kept is None or kept[0] is not made:
+                kept = made, memory(self.loaded, opened.name, made)
+                self._memories[opened.name, member] = kept
+            return kept[1]
 
         def alive(holder: Holder) -> bool:
             return self._alive(holder) is not False
@@ -197,7 +214,7 @@ class Session:
             "sqlite:///empty.db", seams=self.seams, deployment=None, create=True, state_dir=folder
         )
         try:
-            opened = open_flow(self.loaded, flow, self.adapter, None)
+            opened = open_flow(self.loaded, flow, self.adapter, None, self._compile)
             with empty.write() as conn:
                 number = shadow.flow_id(conn, flow)
                 for member in opened.compiled.members:
@@ -218,11 +235,17 @@ class Session:
         )
 
     def _leave_receipts(self, opened: OpenFlow, store: Store) -> None:
+        kept = [
+            member.system
+            for name, member in opened.compiled.members.items()
+            if member.spec.receipts and name not in opened.failed
+        ]
+        if not kept:
+            return
         with store.read() as conn:
             tick = store.last_tick(conn)
-        for name, member in opened.compiled.members.items():
-            if member.spec.receipts and name not in opened.failed:
-                self.adapter(member.system).counter(store.deployment, tick)
+        for system in kept:
+            self.adapter(system).counter(store.deployment, tick)
 
 
 @contextmanager

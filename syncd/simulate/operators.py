@@ -64,12 +64,14 @@ class Operators:
         at = self._at()
         with self._store.write() as conn:
             if approve:
-                holds.approve(conn, hold.id, hold.digest, by="jo", at=at)
+                many = holds.approve(conn, hold.id, hold.digest, by="jo", at=at)
             else:
                 revert = event.how == "revert"
-                holds.discard(conn, hold.id, hold.digest, by="jo", at=at, revert=revert)
+                many = holds.discard(conn, hold.id, hold.digest, by="jo", at=at, revert=revert)
         word = "approve" if approve else "discard"
-        self._world.tell("operator", word, detail=f"hold {hold.id} {hold.kind} {hold.cause}")
+        self._world.tell(
+            "operator", word, detail=f"hold {hold.id} {hold.kind} {hold.cause}: {many} operations"
+        )
 
     def _approve(self, event: Event) -> None:
         self._hold(event, True)

@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from syncd.adapter import Context
 from syncd.config.load import Loaded
@@ -22,6 +22,7 @@ from syncd.secrets import Secrets
 from syncd.simulate.systems import Adapter, columns_of
 from syncd.simulate.tasks import Crash, Tasks
 from syncd.simulate.world import World
+from syncd.store.connect import Place
 from syncd.store.database import Store
 from syncd.store.lease import Fence
 
@@ -68,6 +69,18 @@ class FragileStore(Store):
     """The real store, whose process may die around each of its transactions."""
 
     world: World
+    # Of stores that were closed: making engines and their statements anew costs more than a run.
+    spare: ClassVar[dict[Place, list[tuple[Engine, Engine]]]] = {}
+    ended = False
+
+    @staticmethod
+    def engines(place: Place, patience: float) -> tuple[Engine, Engine]:
+        spare = FragileStore.spare.get(place)
+        return spare.pop() if spare else Store.engines(place, patience)
+
+    def close(self) -> None:
+        super().close()
+        self._spare()
 
     @contextmanager
     def write(self, fence: Fence | None = None) -> Iterator[Connection]:
@@ -84,6 +97,12 @@ class FragileStore(Store):
         if self._gate is not None:
             self._gate.close()
         self._counter.close()
+        self._spare()
+
+    def _spare(self) -> None:
+        if not self.ended:
+            self.ended = True
+            self.spare.setdefault(self.place, []).append((self._readers, self._writer))
 
 
 class Process:

@@ -127,7 +127,9 @@ class Listing:
             fault = called(endpoint.wires, endpoint.table.name, "page")
             if fault is not None and fault.kind == "cut":
                 raise ReadIncomplete("the listing broke off", where=endpoint.table.name)
-            empty = empty or (fault is not None and fault.kind == "empty")
+            if fault is not None and fault.kind == "empty":
+                # a listing of one moment has all its pages or none
+                empty = empty or not place or self._moment is None
             found = self._rows()[place : place + page]
             if not found or empty:
                 break

@@ -95,6 +95,8 @@ def check_counters(store: Store, known: Mapping[str, int | None]) -> None:
 
     Raises StoreRefused where a system knows of more than the state does.
     """
+    if not known:
+        return
     with store.read() as conn:
         tick = store.last_tick(conn)
     ahead = {system: seen for system, seen in known.items() if seen is not None and seen > tick}

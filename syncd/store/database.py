@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import DBAPIError
 
 from syncd.errors import StoreError, StoreRefused, SyncdError
@@ -19,8 +19,15 @@ from syncd.store import admit, connect, lease, lifecycle, sidecar
 from syncd.store.commit import CommitMark
 from syncd.store.connect import Place, translated
 from syncd.store.locking import FileLock
+from syncd.store.tables import counter
 
 PATIENCE = 20.0  # seconds that a write waits for its turn
+
+_TICK = counter.c.name == "tick"
+_NEXT_TICK = (
+    counter.update().where(_TICK).values(value=counter.c.value + 1).returning(counter.c.value)
+)
+_LAST_TICK = select(counter.c.value).where(_TICK)
 
 _CHECKPOINT = 4 << 20  # bytes of log that are worth a checkpoint
 
@@ -83,7 +90,7 @@ class Store:
             sidecar.checked_name(deployment)
         place = connect.locate(url, base or state_dir)
         gate = file_lock(place, seams, patience)
-        engines = connect.readers(place, patience), connect.writer(place, patience)
+        engines = cls.engines(place, patience)
         try:
             found = lifecycle.look(place, engines[0])
             if found is None:
@@ -109,6 +116,11 @@ class Store:
             shut(engines, gate)
             raise
         return store
+
+    @staticmethod
+    def engines(place: Place, patience: float) -> tuple[Engine, Engine]:
+        """For its readers and its writer."""
+        return connect.readers(place, patience), connect.writer(place, patience)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -141,20 +153,22 @@ class Store:
         if conn is not self._writing:
             raise RuntimeError("a tick is taken within write()")
         if self._ticked is None:
-            sql = "UPDATE counter SET value = value + 1 WHERE name = 'tick' RETURNING value"
-            self._ticked = int(conn.execute(text(sql)).scalar_one())
+            self._ticked = int(conn.execute(_NEXT_TICK).scalar_one())
         return self._ticked
 
     def last_tick(self, conn: Connection) -> int:
         """The number of the last transaction that `conn` sees: what a read begun now knows."""
-        sql = "SELECT value FROM counter WHERE name = 'tick'"
-        return int(conn.execute(text(sql)).scalar_one())
+        return int(conn.execute(_LAST_TICK).scalar_one())
 
-    def stamp(self) -> None:
-        """Record outside the store how far it has come. Done at the begin and end of a lease."""
+    def stamp(self, tick: int | None = None) -> None:
+        """Record outside the store that it has come this far. Done at the begin and end of a lease.
+
+        tick  where the caller knows it; it is never recorded that the store went back
+        """
         with self._turn, self._counter.held():
-            with self.read() as conn:
-                tick = self.last_tick(conn)
+            if tick is None:
+                with self.read() as conn:
+                    tick = self.last_tick(conn)
             known = sidecar.read(self.state_dir, self.deployment)
             if known is None or known.tick < tick or known.store != self.place.name:
                 mine = sidecar.Sidecar(self.deployment, tick, self.place.name)

@@ -30,7 +30,7 @@ _ENTITY = ("id", "flow_id", "state", "agreed", "meta", "work", "updated_run")
 _MATCH_KEY = ("flow_id", "rule", "hash", "entity_id")
 
 # In the words of the partial indexes, so that the databases see that they apply.
-_OPEN_WORK = sql("entity.work != 0")
+OPEN_WORK = sql("entity.work != 0")
 _UNSETTLED = sql("operation.state IN ('planned', 'sent', 'unknown')")
 
 _E, _L, _T, _K, _O = (
@@ -58,8 +58,8 @@ _BY_KEY = (
     .execution_options(stream_results=True, max_row_buffer=bulk.CHUNK)
 )
 _ALL = bulk.page(select(_E.id).where(_E.flow_id == _FLOW), _E.id)
-_WITH_WORK = bulk.page(select(_E.id).where(_E.flow_id == _FLOW, _OPEN_WORK), _E.id)
-_WORK_AMONG = select(_E.id).where(bulk.among(_E.id, "ids"), _OPEN_WORK)
+_WITH_WORK = bulk.page(select(_E.id).where(_E.flow_id == _FLOW, OPEN_WORK), _E.id)
+_WORK_AMONG = select(_E.id).where(bulk.among(_E.id, "ids"), OPEN_WORK)
 _GONE_TIMES = (
     select(_T.entity_id, _T.member_id, _T.key, _T.created, _T.gone_at)
     .where(bulk.among(_T.entity_id, "ids"))

@@ -128,16 +128,17 @@ def members(conn: Connection, flow: int) -> dict[str, MemberState]:
 
 
 def save_member(conn: Connection, flow: int, state: MemberState) -> None:
+    known = names(conn, flow)
     columns = ("identity", "fingerprint", "cursor", "last_full_at", "state")
     facts = (state.identity, state.fingerprint, state.cursor, state.last_full_at, state.state)
-    number = names(conn, flow).ids.get(state.name)
+    number = known.ids.get(state.name)
     if number is not None:
         bulk.update(conn, tables.member, ("id",), columns, [(number, *facts)])
         return
     (new,) = bulk.allocate(conn, "member")
     row = dict(zip(columns, facts, strict=True), id=new, flow_id=flow, name=state.name)
     conn.execute(_ADD_MEMBER, row)
-    conn.info.pop(_KEPT, None)
+    known.ids[state.name], known.members[new] = new, state.name
 
 
 def save_fingerprint(

@@ -42,7 +42,7 @@ WAITING = (ItemState.HELD, ItemState.APPROVED, ItemState.EXCUSED, ItemState.REVE
 
 # In the words of the partial index, so that the databases see that it applies.
 _OPEN = sql("hold.state = 'open'")
-_NOT_CLOSED = sql("hold.state != 'closed'")
+HOLD_NOT_CLOSED = sql("hold.state != 'closed'")
 _WAITING = sql("hold_item.state IN ({})".format(", ".join(f"'{state}'" for state in WAITING)))
 
 _H, _I = tables.hold.c, tables.hold_item.c
@@ -51,7 +51,7 @@ _HOLD: BindParameter[Any] = bindparam("hold")
 _FIND_OPEN = select(_H.id).where(
     _H.flow_id == _FLOW, _H.kind == bindparam("kind"), _H.cause_member == bindparam("cause"), _OPEN
 )
-_NOT_CLOSED_IDS = select(_H.id).where(_H.flow_id == _FLOW, _NOT_CLOSED).order_by(_H.id)
+_NOT_CLOSED_IDS = select(_H.id).where(_H.flow_id == _FLOW, HOLD_NOT_CLOSED).order_by(_H.id)
 _HOLDS = select(tables.hold).order_by(_H.id)
 _STATES = select(_I.entity_id, _I.member, _I.op_digest, _I.state).where(_I.hold_id == _HOLD)
 _STATES_OF_STORED = _STATES.where(bulk.among(_I.entity_id, "entities"))
@@ -59,14 +59,13 @@ _STATES_OF_NEW = _STATES.where(
     _I.entity_id == 0, _I.member == bindparam("member"), bulk.among(_I.op_digest, "digests")
 )
 _ITEMS = select(tables.hold_item).join(tables.hold, _H.id == _I.hold_id)
-_WAITING_ITEMS = (
-    _ITEMS.where(_H.flow_id == _FLOW, _NOT_CLOSED, bulk.among(_I.entity_id, "entities"), _WAITING)
-    .order_by(_I.hold_id, _I.entity_id, _I.member)
-)  # fmt: skip
-_WAITING_OF_KIND = (
-    _ITEMS.where(_H.flow_id == _FLOW, _H.kind == bindparam("kind"), _NOT_CLOSED, _WAITING)
-    .order_by(_I.hold_id, _I.member)
-)  # fmt: skip
+_WAITING_ITEMS = _ITEMS.where(_H.flow_id == _FLOW, HOLD_NOT_CLOSED, _WAITING)
+_WAITING_OF = _WAITING_ITEMS.where(bulk.among(_I.entity_id, "entities")).order_by(
+    _I.hold_id, _I.entity_id, _I.member
+)
+_WAITING_OF_KIND = _WAITING_ITEMS.where(_H.kind == bindparam("kind")).order_by(
+    _I.hold_id, _I.member
+)
 _WAITING_OF_NONE = (
     select(tables.hold_item)
     .where(
@@ -238,7 +237,7 @@ def waiting(conn: Connection, flow: int, entities: Sequence[int]) -> dict[int, l
     discarded since. An entity with a held item waits whole."""
     found: dict[int, list[HoldItem]] = {}
     for part in bulk.chunks(sorted(set(entities))):
-        for row in conn.execute(_WAITING_ITEMS, {"flow": flow, "entities": part}):
+        for row in conn.execute(_WAITING_OF, {"flow": flow, "entities": part}):
             found.setdefault(row.entity_id, []).append(_item(row))
     return found
 

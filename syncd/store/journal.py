@@ -37,9 +37,9 @@ class OpState(StrEnum):
 OUTCOME_OPEN = (OpState.SENT, OpState.UNKNOWN)
 
 # In the words of the partial index, so that the databases see that it applies.
-_UNSETTLED = sql("operation.state IN ('planned', 'sent', 'unknown')")
+UNSETTLED = sql("operation.state IN ('planned', 'sent', 'unknown')")
 _PLANNED = sql("operation.state = 'planned'")
-_OUTCOME_OPEN = sql("operation.state IN ('sent', 'unknown')")
+OUTCOME_IS_OPEN = sql("operation.state IN ('sent', 'unknown')")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +120,13 @@ _MARK_SENT = (
 )
 _SUPERSEDE = (
     tables.operation.update()
-    .where(_O.flow_id == _FLOW, _UNSETTLED, _PLANNED)
+    .where(_O.flow_id == _FLOW, UNSETTLED, _PLANNED)
     .values(state=OpState.SUPERSEDED.value)
 )
 _SUPERSEDE_RUN = _SUPERSEDE.where(_O.run_id == bindparam("run"))
 _READ = select(*(_O[name] for name in _COLUMNS)).where(_O.flow_id == _FLOW)
-_OPEN = _READ.where(_UNSETTLED, _OUTCOME_OPEN)
-_PLANNED_OF_RUN = bulk.page(_READ.where(_UNSETTLED, _PLANNED, _O.run_id == bindparam("run")), _O.id)
+_OPEN = _READ.where(UNSETTLED, OUTCOME_IS_OPEN)
+_PLANNED_OF_RUN = bulk.page(_READ.where(UNSETTLED, _PLANNED, _O.run_id == bindparam("run")), _O.id)
 # Without the words of the partial index on purpose: the primary key has them in this order.
 _NEXT_PLANNED = bulk.page(
     _READ.where(_O.member_id == _MEMBER, _O.kind == bindparam("of_kind"), _PLANNED), _O.id
@@ -134,15 +134,12 @@ _NEXT_PLANNED = bulk.page(
 _OPEN_OF_ENTITIES = _OPEN.where(bulk.among(_O.entity_id, "entities")).order_by(_O.id)
 _BY_IDS = _READ.where(bulk.among(_O.id, "ids")).order_by(_O.id)
 _BY_OP_ID = _READ.where(_O.op_id == bindparam("op"))
-_KINDS_PLANNED = (
-    select(_O.member_id, _O.kind).where(_O.flow_id == _FLOW, _UNSETTLED, _PLANNED).distinct()
-)
 _UNKNOWN_CREATES = (
     select(_O.entity_id)
     .where(
         _O.flow_id == _FLOW,
-        _UNSETTLED,
-        _OUTCOME_OPEN,
+        UNSETTLED,
+        OUTCOME_IS_OPEN,
         _O.kind == OpKind.CREATE.value,
         _O.member_id == _MEMBER,
     )
@@ -152,11 +149,11 @@ _UNKNOWN_CREATES = (
 )
 _BATCHES = (
     select(_O.member_id, _O.token)
-    .where(_O.flow_id == _FLOW, _UNSETTLED, _OUTCOME_OPEN)
+    .where(_O.flow_id == _FLOW, UNSETTLED, OUTCOME_IS_OPEN)
     .group_by(_O.member_id, _O.token)
     .order_by(func.min(_O.id))
 )
-_COUNT_OPEN = select(func.count()).where(_O.flow_id == _FLOW, _UNSETTLED, _OUTCOME_OPEN)
+_COUNT_OPEN = select(func.count()).where(_O.flow_id == _FLOW, UNSETTLED, OUTCOME_IS_OPEN)
 
 
 def record(conn: Connection, flow: int, entries: Sequence[JournalEntry]) -> list[int]:
@@ -278,13 +275,6 @@ def prune(conn: Connection, flow: int, *, before_run: int) -> int:
     return conn.execute(
         op.delete().where(op.c.flow_id == flow, op.c.run_id < before_run, op.c.state.in_(done))
     ).rowcount
-
-
-def kinds_planned(conn: Connection, flow: int) -> set[tuple[str, OpKind]]:
-    """Of which member and kind there is something to send."""
-    known = names(conn, flow)
-    rows = conn.execute(_KINDS_PLANNED, {"flow": flow})
-    return {(known.members[row.member_id], OpKind(row.kind)) for row in rows}
 
 
 def next_planned(

@@ -9,12 +9,13 @@ the wall clock.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, bindparam, select, text
 from sqlalchemy.engine import Row
 
 from syncd.errors import FlowBusy, LeaseLost
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 _MARGIN = 0.25
 
 
+_FIND = select(lease).where(lease.c.flow == bindparam("of_flow"))
+_INSERT = lease.insert()
+_UPDATE = lease.update().where(lease.c.flow == bindparam("of_flow"))
+
 _Row = Row[Any]
 
 Alive = Callable[[Holder], bool | None]
@@ -38,20 +43,31 @@ Alive = Callable[[Holder], bool | None]
 
 @dataclass(slots=True, eq=False)
 class Fence:
-    """Proof of ownership, handed to every write. deadline: its end on our monotonic clock;
-    `renew` moves it, the only thing of a fence that ever changes."""
+    """Proof of ownership, handed to every write. deadline: its end on our monotonic clock, which
+    `renew` moves; held: not given back yet. Nothing else of a fence ever changes."""
 
     flow: str
     epoch: int
     holder: Holder
     ttl: float
     deadline: float
+    held: bool = True
 
 
 def acquire(
     store: Store, flow: str, holder: Holder, ttl: float, alive: Alive | None = None
 ) -> Fence:
-    """Take the flow for `ttl` seconds. Raises FlowBusy naming who has it.
+    """Take the flow for `ttl` seconds, see `acquiring`."""
+    with acquiring(store, flow, holder, ttl, alive) as (_, fence):
+        return fence
+
+
+@contextmanager
+def acquiring(
+    store: Store, flow: str, holder: Holder, ttl: float, alive: Alive | None = None
+) -> Iterator[tuple[Connection, Fence]]:
+    """The transaction that takes the flow, for what is recorded along with that. Raises FlowBusy
+    naming who has it.
 
     A lease that ended, or whose process is gone, is reclaimed under a higher epoch.
     """
@@ -60,7 +76,7 @@ def acquire(
         # A daemon may have been running since before an upgrade.
         admit_revision(facts(conn), store.place)
         now = _now(store.seams, conn)
-        found = conn.execute(select(lease).where(lease.c.flow == flow)).first()
+        found = conn.execute(_FIND, {"of_flow": flow}).first()
         if found is not None and not _is_free(store, found, holder, alive, begun, now):
             other = _holder(found)
             raise FlowBusy(
@@ -80,35 +96,43 @@ def acquire(
             **_term(now, begun, ttl),
         }
         if found is None:
-            conn.execute(lease.insert().values(flow=flow, **values))
+            conn.execute(_INSERT, {"flow": flow, **values})
         else:
-            conn.execute(lease.update().where(lease.c.flow == flow).values(**values))
-    store.stamp()
-    return Fence(flow, epoch, holder, ttl, begun + ttl)
+            conn.execute(_UPDATE, {"of_flow": flow, **values})
+        yield conn, Fence(flow, epoch, holder, ttl, begun + ttl)
+    store.stamp(epoch)
 
 
 def renew(store: Store, fence: Fence) -> None:
     """Another `ttl` from now. Raises LeaseLost if somebody else took the flow."""
     begun = store.seams.clock.monotonic()
     with store.write(fence) as conn:
-        conn.execute(
-            lease.update()
-            .where(lease.c.flow == fence.flow)
-            .values(**_term(_now(store.seams, conn), begun, fence.ttl))
-        )
+        term = _term(_now(store.seams, conn), begun, fence.ttl)
+        conn.execute(_UPDATE, {"of_flow": fence.flow, **term})
     fence.deadline = begun + fence.ttl
 
 
 def release(store: Store, fence: Fence) -> None:
-    """Give the flow back. The row stays, so that epochs keep growing; a lost lease is no error."""
+    """Give the flow back, unless that was done; a lost lease is no error."""
+    if fence.held:
+        with suppress(LeaseLost), releasing(store, fence):
+            pass
+
+
+@contextmanager
+def releasing(store: Store, fence: Fence) -> Iterator[Connection]:
+    """The transaction that gives the flow back, for what is recorded along with that. The row
+    stays, so that epochs keep growing. Raises LeaseLost."""
     fence.deadline = store.seams.clock.monotonic()
     with store.write() as conn:
-        conn.execute(
-            lease.update()
-            .where(lease.c.flow == fence.flow, lease.c.epoch == fence.epoch)
-            .values(holder="", expires_at=_text(_now(store.seams, conn)), until_ms=0)
-        )
-    store.stamp()
+        check(conn, fence)
+        yield conn
+        check(conn, fence)
+        ended = {"holder": "", "expires_at": _text(_now(store.seams, conn)), "until_ms": 0}
+        conn.execute(_UPDATE, {"of_flow": fence.flow, **ended})
+        tick = store.last_tick(conn)
+    fence.held = False
+    store.stamp(tick)
 
 
 def check(conn: Connection, fence: Fence) -> None:
@@ -116,10 +140,7 @@ def check(conn: Connection, fence: Fence) -> None:
 
     Writers exclude each other, so nobody takes the flow over before the transaction ends.
     """
-    query = select(lease.c.epoch, lease.c.holder, lease.c.host, lease.c.pid).where(
-        lease.c.flow == fence.flow
-    )
-    found = conn.execute(query).first()
+    found = conn.execute(_FIND, {"of_flow": fence.flow}).first()
     if found is None or found.epoch != fence.epoch or not found.holder:
         by = f"; {found.holder} has it" if found is not None and found.holder else ""
         raise LeaseLost(

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import NoResultFound
+from sqlalchemy import Connection, Engine, column, select, table, text
 
 from syncd.errors import StoreRefused
 from syncd.seams import Seams
@@ -48,16 +47,29 @@ def look(place: Place, engine: Engine) -> Facts | None:
             raise _not_ours(place)
         try:
             return facts(conn)
-        except (KeyError, NoResultFound) as error:
+        except LookupError as error:
             raise corrupt("it lacks its own description", place) from error
 
 
+_VERSION, _META, _COUNTER = (
+    table("alembic_version", column("version_num")),
+    table("meta", column("key"), column("value")),
+    table("counter", column("name"), column("value")),
+)
+_FACTS = select(
+    select(_VERSION.c.version_num).scalar_subquery(),
+    select(_META.c.value).where(_META.c.key == "deployment").scalar_subquery(),
+    select(_COUNTER.c.value).where(_COUNTER.c.name == "tick").scalar_subquery(),
+    select(_META.c.value).where(_META.c.key == "rebuilt").scalar_subquery(),
+)
+
+
 def facts(conn: Connection) -> Facts:
-    revision = conn.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
-    rows = conn.execute(text("SELECT key, value FROM meta WHERE key IN ('deployment', 'rebuilt')"))
-    meta = {str(key): str(value) for key, value in rows}
-    tick = conn.execute(text("SELECT value FROM counter WHERE name = 'tick'")).scalar_one()
-    return Facts(str(revision), meta["deployment"], int(tick), meta.get("rebuilt", ""))
+    """Of a store of any age. Raises LookupError where it does not say."""
+    revision, deployment, tick, rebuilt = conn.execute(_FACTS).one()
+    if revision is None or deployment is None or tick is None:
+        raise LookupError("a state without its own description")
+    return Facts(str(revision), str(deployment), int(tick), str(rebuilt or ""))
 
 
 def _looks_like_sqlite(place: Place, path: Path) -> bool:

@@ -29,21 +29,24 @@ class QuarantineState(StrEnum):
 
 
 # In the words of the partial index, so that the databases see that it applies.
-_QUARANTINED = sql("quarantine.state IN ('open', 'retry', 'dropped')")
+QUARANTINED = sql("quarantine.state IN ('open', 'retry', 'dropped')")
 _WAITING = sql("quarantine.state != 'dropped'")
 
 _Q = tables.quarantine.c
 _FLOW: BindParameter[Any] = bindparam("flow")
-_ALL = select(tables.quarantine).where(_Q.flow_id == _FLOW, _QUARANTINED)
+_ALL = select(tables.quarantine).where(_Q.flow_id == _FLOW, QUARANTINED)
 _OF_ENTITIES = _ALL.where(bulk.among(_Q.entity_id, "entities"))
 _OF_NONE = _ALL.where(_Q.entity_id == 0, _Q.member_id == bindparam("member"))
 _OF_KEYS = _OF_NONE.where(bulk.among(_Q.key, "keys"))
 _OF_NONE_IN_ORDER = bulk.page(_OF_NONE, _Q.id)
+_UNLINKED = (
+    select(_Q.member_id).where(_Q.flow_id == _FLOW, _Q.entity_id == 0, QUARANTINED).distinct()
+)
 _DUE = bulk.page(
     select(_Q.entity_id)
     .where(
         _Q.flow_id == _FLOW,
-        _QUARANTINED,
+        QUARANTINED,
         (_Q.state == "retry") | ((_Q.state == "open") & (_Q.next_at <= bindparam("now"))),
     )
     .distinct(),
@@ -52,9 +55,9 @@ _DUE = bulk.page(
 _COUNT = (
     select(func.count())
     .select_from(tables.quarantine)
-    .where(_Q.flow_id == _FLOW, _QUARANTINED, _WAITING)
+    .where(_Q.flow_id == _FLOW, QUARANTINED, _WAITING)
 )
-_ENTITY = select(_Q.entity_id).where(_Q.id == bindparam("number"), _QUARANTINED)
+_ENTITY = select(_Q.entity_id).where(_Q.id == bindparam("number"), QUARANTINED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +163,12 @@ def solve(conn: Connection, flow: int, solved: Iterable[tuple[int, str]]) -> Non
             ("state",),
             [(number, QuarantineState.SOLVED.value) for number in done],
         )
+
+
+def unlinked(conn: Connection, flow: int) -> set[str]:
+    """Members with a record of no entity in quarantine."""
+    known = names(conn, flow)
+    return {known.members[number] for (number,) in conn.execute(_UNLINKED, {"flow": flow})}
 
 
 def solve_unlinked(

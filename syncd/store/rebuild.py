@@ -11,7 +11,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, text, update
+from sqlalchemy import Connection, Engine, bindparam, select, text, update
 
 from syncd.errors import StoreError, StoreRefused
 from syncd.seams import Seams
@@ -21,9 +21,13 @@ from syncd.store.database import PATIENCE, checkpoint, file_lock, shut
 from syncd.store.disk import refused
 from syncd.store.lifecycle import Facts
 from syncd.store.tables import flow as flows
+from syncd.store.tables import meta
 
 # Runs may have gone on after the counter was last written down; no tick is given twice.
 _GAP = 1_000_000
+
+_RELINK = select(flows.c.relink).where(flows.c.name == bindparam("name"))
+_FACT = select(meta.c.value).where(meta.c.key == bindparam("about"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +90,10 @@ def rebuild(
 
 def relinking(conn: Connection, flow: str) -> bool:
     """Whether the flow may only link: neither delete nor create until a person confirms."""
-    asked = conn.execute(flows.select().where(flows.c.name == flow)).first()
-    if asked is not None and asked.relink:
+    if conn.execute(_RELINK, {"name": flow}).scalar():
         return True
-    query = text("SELECT value FROM meta WHERE key = :key")
-    rebuilt = conn.execute(query, {"key": "rebuilt"}).scalar()
-    return bool(rebuilt) and conn.execute(query, {"key": _key(flow)}).scalar() != rebuilt
+    rebuilt = conn.execute(_FACT, {"about": "rebuilt"}).scalar()
+    return bool(rebuilt) and conn.execute(_FACT, {"about": _key(flow)}).scalar() != rebuilt
 
 
 def relinked(conn: Connection, flow: str) -> None:

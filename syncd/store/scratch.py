@@ -17,11 +17,30 @@ from syncd.errors import StoreUnwritable
 
 BLOCK = 1000
 
+# Nobody else opens the file, and nobody needs it after a crash.
+_TUNE = """
+PRAGMA locking_mode = EXCLUSIVE;
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+PRAGMA cache_size = -4000;
+PRAGMA temp_store = FILE;
+"""
+
+
+def prepared(schema: str) -> sqlite3.Connection:
+    """An empty scratch, to be copied from."""
+    made = sqlite3.connect(":memory:", check_same_thread=False)
+    made.executescript(schema)
+    return made
+
 
 class Scratch:
-    """Safe to use from several tasks; `lock` comes from the run's seams."""
+    """Safe to use from several tasks; `lock` comes from the run's seams. empty: what it begins
+    as, copied page by page: making the tables anew would cost a small run more than its work."""
 
-    def __init__(self, folder: Path | None, lock: AbstractContextManager[Any], schema: str) -> None:
+    def __init__(
+        self, folder: Path | None, lock: AbstractContextManager[Any], empty: sqlite3.Connection
+    ) -> None:
         self._lock = lock
         try:
             self._file = tempfile.NamedTemporaryFile(  # noqa: SIM115
@@ -33,11 +52,8 @@ class Scratch:
             self._db = sqlite3.connect(
                 self._file.name, check_same_thread=False, isolation_level=None
             )
-            self._db.execute("PRAGMA journal_mode = OFF")
-            self._db.execute("PRAGMA synchronous = OFF")
-            self._db.execute("PRAGMA cache_size = -4000")
-            self._db.execute("PRAGMA temp_store = FILE")
-            self._db.executescript(schema)
+            self._db.executescript(_TUNE)
+            empty.backup(self._db)
         except sqlite3.Error as error:
             self._file.close()
             raise self._full(error) from error

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from syncd.core.model import Record
-from syncd.store.scratch import BLOCK, Scratch
+from syncd.store.scratch import BLOCK, Scratch, prepared
 
-_SCHEMA = """
+_EMPTY = prepared("""
 CREATE TABLE seen (
     id INTEGER PRIMARY KEY, member TEXT, key TEXT, entity INTEGER, status TEXT,
     record BLOB, reason TEXT);
@@ -36,7 +36,7 @@ CREATE TABLE never (member TEXT, key TEXT, other TEXT, other_key TEXT,
 CREATE TABLE waiting (id INTEGER PRIMARY KEY, digest TEXT, payload BLOB, fate TEXT);
 CREATE INDEX waiting_digest ON waiting (digest);
 CREATE TABLE stale (entity INTEGER PRIMARY KEY);
-"""
+""")
 _NAME_INDEX = "CREATE INDEX IF NOT EXISTS seen_name ON seen (member, key)"
 _KEY_INDEX = "CREATE INDEX IF NOT EXISTS seen_key_hash ON seen_key (rule, hash, seen, entity)"
 
@@ -63,7 +63,7 @@ class Stage(Scratch):
     wait that are held for entities not stored yet."""
 
     def __init__(self, folder: Path | None, lock: AbstractContextManager[Any]) -> None:
-        super().__init__(folder, lock, _SCHEMA)
+        super().__init__(folder, lock, _EMPTY)
         self.loaded: set[str] = set()
         self.any_waiting = False
 

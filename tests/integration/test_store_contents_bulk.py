@@ -83,8 +83,8 @@ def test_many_values_are_one_parameter(db: Engine) -> None:
         found = shadow.entities_of(conn, number, "crm", [*keys, "nobody"])
         assert found == dict(zip(keys, ids, strict=True))
         assert len(shadow.load_entities(conn, number, ids)) == 2508
-        none = select(func.count()).where(bulk.among(conn, tables.entity.c.id, []))
-        assert conn.execute(none).scalar_one() == 0
+        none = select(func.count()).where(bulk.among(tables.entity.c.id, "ids"))
+        assert conn.execute(none, {"ids": []}).scalar_one() == 0
 
 
 def test_the_contents_work_in_a_store_as_it_is_opened(url: str, tmp_path: Path) -> None:

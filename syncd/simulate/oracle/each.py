@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from syncd.simulate.oracle.facts import FIELDS, Flow, StoreView, contains, kept,
 from syncd.simulate.trace import Happening, RunEnd, Trace
 
 DAY = 86400.0
+_APPROVED = re.compile(r"hold \d+ delete (\w*): (\d+) operations")
 _Record = tuple[str, int]
 
 
@@ -40,7 +42,8 @@ class Walk:
         self.given: dict[tuple[int, str], list[tuple[Any, str]]] = {}
         self.operated = False
         self.hidden: set[tuple[str, int]] = set()  # (member, round): its listing came back empty
-        self.approved = False
+        self.decided = False  # a person said of deletions what becomes of them
+        self.approved: dict[str, int] = {}  # by cause, deletions that a person let through
         self.reading = False  # the flow was taken over while its records were read
         self.acted = False  # whoever took it over wrote something
         self.flight: dict[str, float] = {}  # by member, when what was on its way then arrived
@@ -57,7 +60,7 @@ class Walk:
                 self.flight.clear()
             if h.who == "operator":
                 self.operated = True
-                self.approved |= h.what in ("approve", "decide", "discard")
+                self._answered(h)
             elif h.who == "fault":
                 if h.what == "empty":
                     self.hidden.add((h.member, h.run))
@@ -79,6 +82,12 @@ class Walk:
         self.broken.append(f"{law}: {text} [{h.number}: {h.what} {h.member} {h.key} p{h.person}]")
 
     # --- the past
+
+    def _answered(self, h: Happening) -> None:
+        self.decided |= h.what in ("decide", "discard")
+        said = _APPROVED.fullmatch(h.detail)
+        if h.what == "approve" and said is not None:
+            self.approved[said[1]] = self.approved.get(said[1], 0) + int(said[2])
 
     def _user(self, h: Happening) -> None:
         self.people.setdefault(h.person, []).append(h)
@@ -237,13 +246,14 @@ class Walk:
         limit = flow.limit("deletes")
         told = self.people.get(h.person, [])
         causes = {d.member for d in told if d.what == "delete" and flow.is_source(d.member)}
-        if limit is None or len(causes) != 1 or self.approved:
+        if limit is None or len(causes) != 1 or self.decided:
             return
         cause = next(iter(causes))
         self.deletes.append((h.time, cause, h.member))
         recent = [d for d in self.deletes if d[1:] == (cause, h.member) and d[0] > h.time - DAY]
-        if len(recent) > limit:
-            self.fail("I9", h, f"{len(recent)} deletions caused by {cause}, {limit} are allowed")
+        allowed = limit + self.approved.get(cause, 0)
+        if len(recent) > allowed:
+            self.fail("I9", h, f"{len(recent)} deletions caused by {cause}, {allowed} are allowed")
 
     def _given(self, h: Happening, flow: Flow) -> None:
         """I5: every value written was given by somebody who may."""
@@ -267,8 +277,13 @@ class Walk:
         return any(o.member == h.member and o.key == h.key for o in self.ours.get(h.person, []))
 
 
-def effects(trace: Trace, flows: Callable[[int], Flow], view: StoreView) -> Iterator[str]:
-    """I7 and I11: each operation has one effect, and each effect is in the audit."""
+def effects(
+    trace: Trace, flows: Callable[[int], Flow], guessing: Collection[str], view: StoreView
+) -> Iterator[str]:
+    """I7 and I11: each operation has one effect, and each effect is in the audit.
+
+    guessing  members where a write whose answer was lost is found by its values only
+    """
     seen: dict[str, int] = {}
     for h in trace.happenings:
         if h.who != "syncd":
@@ -287,6 +302,9 @@ def effects(trace: Trace, flows: Callable[[int], Flow], view: StoreView) -> Iter
                 yield f"I11: the audit of {h.op_id} lacks what {untold} were before [{h.number}]"
         if not rows:
             yield f"I11: {h.what} at {h.member} {h.key} is not in the audit [{h.number}]"
+        elif all(row["outcome"] in ("stale", "rejected") for row in rows):
+            if h.member not in guessing:
+                yield f"I11: {h.what} at {h.member} {h.key} never was, says the audit [{h.number}]"
         elif h.what == "update" and not all(
             contains([str(row["after"]) for row in rows], name, value) or value is None
             for name, value in h.sent.items()

@@ -20,6 +20,7 @@ def judge(
     shapes = {name: traits.shapes for name, traits in script.systems.items()}
     lags = {name: traits.lag for name, traits in script.systems.items()}
     silent = {name for name, traits in script.systems.items() if not traits.answers}
+    guessing = {n for n, t in script.systems.items() if t.proof not in ("receipts", "transaction")}
     last = flows[max(flows)]
 
     def flow(number: int) -> Flow:
@@ -27,7 +28,7 @@ def judge(
         return flows[max(known)] if known else flows[min(flows)]
 
     broken = Walk(trace, flow, shapes, lags, silent, view).judge()
-    broken += effects(trace, flow, view)
+    broken += effects(trace, flow, guessing, view)
     broken += ended(trace.runs)
     broken += Rest(trace, last, flow, shapes, truth, view).judge()
     return broken

@@ -182,6 +182,10 @@ class Rest:
         open_ = self.view.open
         if self._parked(edit.person):
             return True
+        options = flow.options(edit.name), self.flow.options(edit.name)
+        united = all(said.get("conflict") == "merge" for said in options)
+        if united and here and not edit.first and not self.operated and not self._ended(edit):
+            return self._merged(edit, later, here)
         for entity in mine:
             texts = [*open_.cases.get(entity, ()), *self._lost(entity, edit)]
             if contains(texts, edit.name, edit.value):
@@ -213,6 +217,9 @@ class Rest:
     def _saw(self, edit: Edit, other: Edit) -> bool:
         if other.name != edit.name or other.person != edit.person or other.first:
             return False
+        speaks = self.flows(other.run).speaks(other.member, other.name)
+        if not speaks and other.member != edit.member:
+            return False  # it takes the place of nothing elsewhere
         return self._holds(edit, other.member, other.saw)
 
     def _holds(self, edit: Edit, member: str, value: Any) -> bool:
@@ -232,6 +239,11 @@ class Rest:
             and self._holds(edit, h.member, h.before[edit.name])
             for h in self.trace.happenings[edit.number :]
         )
+
+    def _ended(self, edit: Edit) -> bool:
+        """A record of this person was deleted since; another may have come."""
+        since = self.trace.happenings[edit.number :]
+        return any(h.what == "delete" and h.person == edit.person for h in since)
 
     def _buried(self, edit: Edit) -> bool:
         """Nothing of the person is left, as a policy or a person wanted: the value is in the

@@ -132,6 +132,8 @@ def end(m: Meeting) -> End | None:
     keep = set(apart) if m.rules.drift is Drift.KEEP else set()
     differ = {x for x, v in stands.items() if fold(v) != fold(value)}
     lost = {x for x in differ - keep if x in m.new and stands[x] is not None}
+    if old and m.agreed and fold(value) != fold(m.agreed):
+        lost.add(m.origin)  # what was agreed is overruled: whoever gave it lost it
     return End(value, written=(differ - keep) & targets, kept=keep, lost=lost)
 
 

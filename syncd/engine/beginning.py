@@ -1,0 +1,87 @@
+"""How a run begins: in the transaction that takes the lease, the store learns what the flow is now
+and says what earlier runs left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from syncd.engine.opening import OpenFlow
+from syncd.store import journal, rebuild, runs, shadow, voided
+from syncd.store.flows import MemberState
+
+Remember = Callable[[str], dict[str, object]]
+"""What the store keeps of a member's mapping."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What stands in the store as a run begins.
+
+    flow, run  their numbers; of a dry run, which is not recorded, 0
+    now        what counts as now for the whole run
+    relinking  the state was rebuilt: nothing is created or deleted until a person confirms
+    keyed      digest of the match rules that the match keys in the store were made by
+    decisions  that wait for a run
+    dropped    operations of an interrupted run that were never sent
+    unsettled  (member, token) of those that were, and whose outcome is not known
+    """
+
+    flow: int
+    run: int
+    now: datetime
+    relinking: bool
+    keyed: str
+    decisions: Sequence[int] = ()
+    dropped: int = 0
+    unsettled: Sequence[tuple[str, str | None]] = ()
+
+
+def look(conn: Connection, flow: OpenFlow, now: datetime) -> Begun:
+    """For a dry run, which changes nothing."""
+    number = shadow.flow_id(conn, flow.name, create=False)
+    relinking = rebuild.relinking(conn, flow.name)
+    return Begun(number, 0, now, relinking, shadow.keyed(conn, number))
+
+
+def begin(
+    conn: Connection, flow: OpenFlow, remember: Remember, now: datetime, *, mode: str, holder: str
+) -> Begun:
+    number = shadow.flow_id(conn, flow.name)
+    at = now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    _introduce(conn, number, flow, remember)
+    runs.interrupt(conn, number, at=at)
+    return Begun(
+        number,
+        runs.start(conn, number, mode, at=at, holder=holder),
+        now,
+        rebuild.relinking(conn, flow.name),
+        shadow.keyed(conn, number),
+        voided.waiting(conn, number),
+        journal.supersede_planned(conn, number),
+        journal.unsettled_batches(conn, number),
+    )
+
+
+def _introduce(conn: Connection, number: int, flow: OpenFlow, remember: Remember) -> None:
+    """The store learns the flow's members, the databases behind them and their mappings."""
+    before = shadow.members(conn, number)
+    for name in flow.compiled.members:
+        old = before.get(name)
+        state = old or MemberState(name)
+        identity = flow.identities.get(name, state.identity)
+        if name in flow.failed:
+            identity = state.identity
+        state = replace(state, identity=identity, state="active")
+        if state != old:
+            shadow.save_member(conn, number, state)
+        digest = flow.compiled.rules.members[name].fingerprint
+        shadow.save_fingerprint(conn, number, name, digest, remember(name))
+    for name, state in before.items():
+        if name not in flow.compiled.members and state.state != "removed":
+            shadow.save_member(conn, number, replace(state, state="removed"))
+    if shadow.flow_fingerprint(conn, number) != flow.compiled.fingerprint:
+        shadow.mark_all_work(conn, number)
