@@ -118,8 +118,10 @@ class Holding:
             gone: list[HoldItem] = []
             for item, fate in block:
                 if item.op_digest == empty_digest(item.member):
-                    # stands while nothing is there: what follows may be held and asked about
-                    if context.pulled[item.member].rows:
+                    # stands while nothing is there: what follows may be held and asked about; not
+                    # of a member that left the config meanwhile
+                    pulled = context.pulled.get(item.member)
+                    if pulled is None or pulled.rows:
                         through.append(item)
                 elif fate == "run":
                     through.append(item)

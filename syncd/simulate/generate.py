@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from syncd.simulate.clock import Chance, stream
@@ -55,7 +56,7 @@ def _traits(chance: Chance, odd: bool) -> Traits:
         shapes["amount"] = "round"
     if chance.random() < 0.2:
         shapes["email"] = chance.choice(("lower", "trim"))
-    return Traits(
+    traits = Traits(
         text_keys=chance.random() < 0.3,
         versions=chance.random() < 0.6,
         modified=chance.random() < 0.6,
@@ -73,6 +74,7 @@ def _traits(chance: Chance, odd: bool) -> Traits:
         reuse=chance.random() < 0.1,
         cursor=chance.random() < 0.4,
     )
+    return replace(traits, late=5.0) if traits.cursor and traits.page == 2 else traits
 
 
 def _flow(chance: Chance, systems: dict[str, Traits]) -> dict[str, Any]:
@@ -133,6 +135,8 @@ def _member(chance: Chance, traits: Traits) -> dict[str, Any]:
         member["soft_delete"] = "gone"
     if traits.cursor:
         member["cursor"] = "changed"
+        if not traits.lag and not traits.late:
+            member["overlap"] = 0
     return member
 
 

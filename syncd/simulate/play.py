@@ -96,6 +96,11 @@ class Life:
             self.process = self._start()
         except SyncdError as error:
             end.state, end.text = f"error {error.code}", str(error)
+        except Exception as error:  # a bug of the engine is a finding, and ends that process only
+            end.state, end.text = "error", f"{type(error).__name__}: {error}"
+            trace.broken.append(f"error: round {world.round}: {end.text}")
+            self.process.bury()
+            self.process = self._start()
         end.calls = trace.calls - calls
         end.last = len(trace.happenings)
         end.writes = sum(h.who == "syncd" for h in trace.happenings[end.first :])

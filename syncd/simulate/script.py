@@ -30,6 +30,7 @@ class Traits:
     robot       an automation stamps a column of its own after each write
     reuse       a deleted record's id is given to the next one
     cursor      records are listed by their last change too
+    late        seconds by which the time of a change lies before anybody can see it
     """
 
     text_keys: bool = False
@@ -48,6 +49,7 @@ class Traits:
     robot: bool = False
     reuse: bool = False
     cursor: bool = False
+    late: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

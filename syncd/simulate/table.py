@@ -94,7 +94,7 @@ class Table:
             number = self._last
         self._births += 1
         full = {**dict.fromkeys(self.columns), **self.shaped(values)}
-        row = Row(number, full, 1, now, self._births, person=person, by_us=by_us)
+        row = Row(number, full, 1, self._stamp(now), self._births, person=person, by_us=by_us)
         self._put(row, now)
         return row
 
@@ -104,14 +104,16 @@ class Table:
         after = {**row.values, **self.shaped(values)}
         if self.traits.robot:
             after["stamp"] = f"r{row.version + 1}"
-        made = replace(row, values=after, version=row.version + 1, changed=now)
+        made = replace(row, values=after, version=row.version + 1, changed=self._stamp(now))
         self._put(made, now)
         return made
 
     def delete(self, number: int, now: float) -> None:
         row = self.rows[number]
         if self.traits.soft:
-            self._put(replace(row, gone=True, version=row.version + 1, changed=now), now)
+            self._put(
+                replace(row, gone=True, version=row.version + 1, changed=self._stamp(now)), now
+            )
             return
         self._past.append((now, number, row))
         del self.rows[number]
@@ -123,9 +125,13 @@ class Table:
         if row.number in self._free:
             self._free.remove(row.number)
         version = max(row.version, self.rows[row.number].version if row.number in self.rows else 0)
-        back = replace(row, gone=False, version=version + 1, changed=now)
+        back = replace(row, gone=False, version=version + 1, changed=self._stamp(now))
         self._put(back, now)
         return back
+
+    def _stamp(self, now: float) -> float:
+        """The time of a transaction is that of its begin; it is seen from its end on."""
+        return now - self.traits.late
 
     def _put(self, row: Row, now: float) -> None:
         self._past.append((now, row.number, self.rows.get(row.number)))

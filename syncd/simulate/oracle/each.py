@@ -199,6 +199,8 @@ class Walk:
             return
         if "deletes_from" in flow.raw or last.before is None or self._unsure(last):
             return
+        if any(o.member != last.member and self._unread(o, last) for o in told[:-1]):
+            return
         seen = [
             row.after
             for (member, _), row in self.live.items()
@@ -220,6 +222,10 @@ class Walk:
             return  # another record of the same person, never known to be the same
         if acted or (alike and last.member == h.member):
             self.fail("I3", h, f"deleted by a user at {last.member} and nobody else said anything")
+
+    def _unread(self, said: Happening, gone: Happening) -> bool:
+        """The run that heard of the deletion may be the first to see this, too."""
+        return self.lags[said.member] > 0 and said.run >= gone.run - 2
 
     def _unsure(self, gone: Happening) -> bool:
         """Nothing had proven, before this deletion, that the record had what was last sent to

@@ -113,6 +113,7 @@ class StoreView:
     links   (member, key number) → (entity, state); gone: the same for tombstones
     ops     op id → entity
     audit   op id → rows of the audit; told: entity → rows
+    firsts  (entity, field) that were ever asked about at first sight
     """
 
     links: dict[tuple[str, int], tuple[int, str]] = field(default_factory=dict)
@@ -120,6 +121,7 @@ class StoreView:
     ops: dict[str, int] = field(default_factory=dict)
     audit: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
     told: dict[int, list[Mapping[str, Any]]] = field(default_factory=dict)
+    firsts: set[tuple[int, str]] = field(default_factory=set)
     open: Open = field(default_factory=Open)
     agreed: dict[int, str] = field(default_factory=dict)
 
@@ -157,6 +159,8 @@ def read_store(path: Path) -> StoreView:
             if row["op_id"]:
                 view.audit.setdefault(row["op_id"], []).append(dict(row))
             view.told.setdefault(row["entity_id"], []).append(dict(row))
+        for row in conn.execute("SELECT entity_id, fields FROM case_ WHERE kind = 'first-sight'"):
+            view.firsts.update((row["entity_id"], name) for name in json.loads(row["fields"]))
         _read_open(conn, view.open)
     finally:
         conn.close()

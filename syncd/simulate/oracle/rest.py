@@ -182,6 +182,8 @@ class Rest:
         open_ = self.view.open
         if self._parked(edit.person):
             return True
+        if edit.value is None and any((entity, edit.name) in self.view.firsts for entity in mine):
+            return True  # blanked while first sight was open: a blank is filled (law 9)
         options = flow.options(edit.name), self.flow.options(edit.name)
         united = all(said.get("conflict") == "merge" for said in options)
         if united and here and not edit.first and not self.operated and not self._ended(edit):
