@@ -1,0 +1,8 @@
+"""All planted defects, by name."""
+
+from __future__ import annotations
+
+from defects import bases, deletion, identity, keeping, merging, sending
+from defects.plant import DEFECTS, Defect
+
+__all__ = ["DEFECTS", "Defect", "bases", "deletion", "identity", "keeping", "merging", "sending"]
