@@ -103,8 +103,7 @@ def _batches(
                 if only is None
                 else journal.by_ids(conn, context.flow, _following(only, after, size))
             )
-            ids = [entry.id for entry in batch]
-            journal.mark_sent(conn, ids, sent_at=_text(context), not_after=limit)
+            journal.mark_sent(conn, [e.id for e in batch], sent_at=_text(context), not_after=limit)
         if batch:
             failpoint("marked-sent")
             yield batch
