@@ -105,6 +105,7 @@ class Tables:
         self.now, self.count = START, 0
         self.edits: list[Edit] = []
         self.deleted: list[str] = []
+        self.before: dict[str, dict[str, Value]] = {}  # by member, what was deleted there
         self.log: list[str] = []
         values: dict[str, Value] = {f: self.fresh(f) for f in FIELDS}
         for member in begin:
@@ -162,7 +163,7 @@ class Tables:
         return edit
 
     def create(self, member: str) -> None:
-        """A user enters the thing anew where it is not."""
+        """A user enters the thing anew where it is not, knowing what they deleted there."""
         if self.rows[member]:
             return
         values = {f: self.fresh(f) for f in FIELDS}
@@ -170,11 +171,15 @@ class Tables:
         for stand in self.rows[member].values():
             for name, value in stand.fields.items():
                 if name != "tags":
-                    self.edits.append(Edit(member, name, value, None))
+                    saw = self.before.get(member, {}).get(name)
+                    self.edits.append(Edit(member, name, value, saw))
         self.log.append(f"user creates at {member} {values}")
 
     def delete(self, member: str) -> None:
         if self.rows[member]:
+            self.before[member] = {
+                n: v for s in self.rows[member].values() for n, v in s.fields.items()
+            }
             self.rows[member].clear()
             self.deleted.append(member)
             self.log.append(f"user deletes at {member}")
