@@ -5,7 +5,7 @@ Hashes only suggest: `linking` judges each bucket by its real keys.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
@@ -15,7 +15,7 @@ from syncd.core.link import Union, key_hashes, match_keys
 from syncd.core.rules import FlowRules
 from syncd.engine.context import RunContext
 from syncd.store import shadow
-from syncd.store.stage import Stage
+from syncd.store.stage import Seen, Stage
 
 CHUNK = 500
 HUGE = 200  # what is shared by more records than this is no key; its case names so many
@@ -51,33 +51,30 @@ def find_keys(rules: FlowRules, stage: Stage) -> Keyed:
     have come to meet another's."""
     result = Keyed()
     for block in stage.free():
-        rows = []
-        for seen in block:
-            if seen.record is None:
-                continue
-            result.free += 1
-            for rule, key in match_keys(rules, seen.record.fields):
-                result.keyed.add(seen.id)
-                rows.append((rule, hashing.key_hash(rule, key), seen.id, 0))
-        stage.add_keys(rows)
+        result.free += _note(rules, stage, block, result.keyed)
     for block in stage.barring():
-        rows = []
-        for seen in block:
-            # what can be read of it may be enough to know that it is a candidate (law 11)
-            for rule, key in match_keys(rules, seen.record.fields) if seen.record else ():
-                result.keyed.add(seen.id)
-                rows.append((rule, hashing.key_hash(rule, key), seen.id, 0))
-        stage.add_keys(rows)
+        # what can be read of it may be enough to know that it is a candidate (law 11)
+        _note(rules, stage, block, result.keyed)
     for block in stage.linked():
-        rows = []
-        for seen in block:
-            if seen.record is None:
-                continue
-            result.linked += 1
-            for rule, key in match_keys(rules, seen.record.fields):
-                rows.append((rule, hashing.key_hash(rule, key), 0, seen.entity))
-        stage.add_keys(rows)
+        result.linked += _note(rules, stage, block, result.keyed)
     return result
+
+
+def _note(rules: FlowRules, stage: Stage, block: Sequence[Seen], keyed: _Bits) -> int:
+    """The hashes of these records, under their own number or their entity's; how many of them
+    could be read. keyed: gets the numbers of unlinked ones that have a key."""
+    rows, readable = [], 0
+    for seen in block:
+        if seen.record is None:
+            continue
+        readable += 1
+        number = 0 if seen.entity else seen.id
+        for rule, key in match_keys(rules, seen.record.fields):
+            rows.append((rule, hashing.key_hash(rule, key), number, seen.entity))
+            if number:
+                keyed.add(number)
+    stage.add_keys(rows)
+    return readable
 
 
 def add_known(flow: int, conn: Connection, stage: Stage) -> None:

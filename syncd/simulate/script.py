@@ -59,7 +59,7 @@ class Event:
     kind    add | edit | delete | restore (users, at a member) |
             decide | approve | discard | retry (operators, between rounds: step is 0)
     person  whom it is about, by number; operators: which of the open ones
-    how     edit: new | back | blank | same | spelling | swap; others: a choice
+    how     edit: new | back | blank | same | spelling; others: a choice
     """
 
     round: int

@@ -14,7 +14,6 @@ class Happening:
     who      user | syncd | fault | operator
     what     insert | update | delete | restore | refused, or the fault's or answer's kind
     run      number of the round; -1 = before the first
-    reading  the run had not read this member yet, or was not under way
     op_id    of the journal, for what syncd did
     """
 

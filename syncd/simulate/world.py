@@ -42,7 +42,6 @@ class World:
         self._lasting: dict[str, tuple[Fault, int]] = {}
         self._tokens = 0
         self._deleted: dict[tuple[str, int], Row] = {}
-        self._asked = False
 
     # --- time
 
