@@ -57,11 +57,13 @@ def live(script: Script, desk: Desk) -> Trace:
     life = Life(script, desk)
     trace = life.play()
     flows = {number: Flow(raw) for number, raw in life.flows.items()}
+    model = life.world.model
     truth = {
-        name: {row.number: (row.person, row.values) for row in table.live()}
+        name: {row.number: (row.person, model.read(name, row.values)) for row in table.live()}
         for name, table in life.world.tables.items()
     }
-    trace.broken += judge(script, flows, trace, truth, desk.state / "state.db")
+    store = desk.state / "state.db"
+    trace.broken += judge(script, model.judged, flows, trace, truth, store)
     return trace
 
 

@@ -7,16 +7,10 @@ from typing import Any
 
 from syncd.simulate.clock import Chance, stream
 from syncd.simulate.faults import FITS
+from syncd.simulate.objects import TYPES
 from syncd.simulate.script import Change, Event, Fault, Round, Script, Traits
 
-FIELDS = ("email", "name", "city", "amount", "tags")
-TYPES: dict[str, Any] = {
-    "email": {"type": "text", "fold": ["trim", "lower"]},
-    "name": "text",
-    "city": "text",
-    "amount": "integer",
-    "tags": "set",
-}
+FIELDS = tuple(TYPES)
 OWNED = 0.3
 PLAIN = 0.25  # of the lives have no fault at all
 

@@ -48,7 +48,7 @@ class Wires(Protocol):
 
     def seconds(self) -> float: ...
 
-    def person(self, values: Mapping[str, Any]) -> int: ...
+    def person(self, member: str, natives: Mapping[str, Any]) -> int: ...
 
     def wrote(self, member: str, what: str, before: Any, after: Any, write: Write) -> None: ...
 
@@ -272,7 +272,7 @@ class Endpoint:
     def _change(self, write: Write, row: truth.Row | None, now: float) -> truth.Row | None:
         table, values = self.table, dict(write.values)
         if write.kind is OpKind.CREATE:
-            after = table.insert(values, now, self.wires.person(values), by_us=True)
+            after = table.insert(values, now, self.wires.person(table.name, values), by_us=True)
             self.wires.wrote(table.name, "insert", None, after, write)
             return after
         if row is None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+Natives = tuple[Mapping[str, Any] | None, Mapping[str, Any] | None, Mapping[str, Any]]
+
 
 @dataclass(frozen=True, slots=True)
 class Happening:
@@ -14,7 +16,9 @@ class Happening:
     who      user | syncd | fault | operator
     what     insert | update | delete | restore | refused, or the fault's or answer's kind
     run      number of the round; -1 = before the first
+    before, after, sent  values by field
     op_id    of the journal, for what syncd did
+    natives  the same three by column, where a system has other columns than the flow has fields
     """
 
     number: int
@@ -30,6 +34,11 @@ class Happening:
     op_id: str = ""
     sent: Mapping[str, Any] = field(default_factory=dict)
     detail: str = ""
+    natives: Natives | None = None
+
+    @property
+    def rows(self) -> Natives:
+        return self.natives or (self.before, self.after, self.sent)
 
 
 @dataclass(slots=True)

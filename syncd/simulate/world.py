@@ -6,22 +6,19 @@ something goes wrong. A call is also the point where another task of the process
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from syncd.adapter import Write
 from syncd.simulate.clock import Clock, Ids, stream
 from syncd.simulate.faults import FITS, LASTING
+from syncd.simulate.objects import data_columns, model_of
 from syncd.simulate.script import Event, Fault, Script
 from syncd.simulate.table import Refusal, Row, Table
 from syncd.simulate.tasks import Crash, Tasks
 from syncd.simulate.trace import Happening, Trace
 
 LATENCY = 0.05  # seconds of a call
-DATA = ("email", "name", "city", "amount", "tags")
-COLUMNS = (*DATA, "memo", "stamp")
-_PERSON = re.compile(r"p(\d+)\.")
 
 
 class World:
@@ -33,7 +30,10 @@ class World:
         self.users = stream(script.seed, "users")
         self.ids = Ids(stream(script.seed, "ids"))
         self.tasks = Tasks(self.chance, 0.3)
-        self.tables = {n: Table(n, traits, COLUMNS) for n, traits in script.systems.items()}
+        self.model = model_of(script)
+        self.tables = {
+            n: Table(n, traits, data_columns(script, n)) for n, traits in script.systems.items()
+        }
         self.round, self.step = -1, 0
         self.introduced = False  # a run came to its end: the systems are known
         self.other: Callable[[], None] | None = None  # runs a second process
@@ -42,6 +42,7 @@ class World:
         self._lasting: dict[str, tuple[Fault, int]] = {}
         self._tokens = 0
         self._deleted: dict[tuple[str, int], Row] = {}
+        self._about: dict[tuple[str, str], int] = {}  # whom a value is about that does not say so
 
     # --- time
 
@@ -139,13 +140,19 @@ class World:
             write.op_id, dict(write.values),
         )  # fmt: skip
 
-    def person(self, values: Mapping[str, Any]) -> int:
-        """Whom values are about, by the tokens in them."""
-        for name in ("email", "name", "city"):
-            found = _PERSON.match(str(values.get(name)))
-            if found:
-                return int(found[1])
-        return -1
+    def person(self, member: str, natives: Mapping[str, Any]) -> int:
+        """Whom values are about: the tokens in them say so, or whoever gave them first."""
+        values = self.model.sent(member, None, natives)
+        found = self.model.person(values)
+        if found >= 0:
+            return found
+        known = (self._about.get((name, repr(value))) for name, value in values.items())
+        return next((person for person in known if person is not None), -1)
+
+    def _note(self, person: int, values: Mapping[str, Any] | None) -> None:
+        for name, value in (values or {}).items():
+            if value is not None and not self.model.fields[name].vague:
+                self._about.setdefault((name, repr(value)), person)
 
     def tell(
         self,
@@ -160,10 +167,15 @@ class World:
         sent: Mapping[str, Any] | None = None,
         detail: str = "",
     ) -> None:
+        """before, after, sent: by column."""
+        model = self.model
+        rows = [model.read(member, row) if row is not None else None for row in (before, after)]
+        fields = model.sent(member, before, sent) if sent else {}
+        self._note(person, rows[1])
         self.trace.happenings.append(
             Happening(
                 len(self.trace.happenings), self.clock.seconds, self.round, who, what, member, key,
-                person, before, after, op_id, sent or {}, detail,
+                person, rows[0], rows[1], op_id, fields, detail, (before, after, sent or {}),
             )
         )  # fmt: skip
 
@@ -194,16 +206,22 @@ class World:
             pass
 
     def _add(self, table: Table, event: Event) -> None:
+        """how: "p3." where it is entered under what another person is known by."""
         number = event.person
-        mail = event.how if event.how.startswith("p") else f"p{number}."
-        values: dict[str, Any] = {"email": f"{mail}@x", "memo": f"m{number}"}
-        for name in DATA[1:]:
-            values[name] = self._fresh(number, name)
-        row = table.insert(values, self.seconds(), number)
+        alias = int(event.how[1:-1]) if event.how.startswith("p") else number
+        natives: dict[str, Any] = {"memo": f"m{number}"} if "memo" in table.columns else {}
+        for name, field in self.model.fields.items():
+            if name in self.model.places[table.name]:
+                value = field.own(alias) if field.key else self._fresh(number, name)
+                natives.update(self.model.write(table.name, name, value))
+        row = table.insert(natives, self.seconds(), number)
         self._did("insert", table, None, row)
 
     def _edit(self, table: Table, row: Row, event: Event) -> None:
-        name, value = event.name, row.values[event.name]
+        name, model = event.name, self.model
+        if name not in model.places[table.name]:
+            return
+        value = there = model.read(table.name, row.values)[name]
         match event.how:
             case "new":
                 value = self._fresh(row.person, name, value)
@@ -222,9 +240,9 @@ class World:
             case "same":
                 value = next(
                     (
-                        r.values[name]
+                        model.read(other.name, r.values)[name]
                         for other in self.tables.values()
-                        if other is not table
+                        if other is not table and name in model.places[other.name]
                         for r in other.live()
                         if r.person == row.person
                     ),
@@ -232,8 +250,9 @@ class World:
                 )
             case "spelling":
                 value = f" {value.swapcase()} " if isinstance(value, str) else value
-        after = table.update(row.number, {name: value}, self.seconds())
-        if after.values[name] != row.values[name]:
+        natives = model.write(table.name, name, value)
+        after = table.update(row.number, natives, self.seconds())
+        if model.read(table.name, after.values)[name] != there:
             self.trace.edits += 1
         self._did("update", table, row, after)
 
@@ -248,14 +267,7 @@ class World:
     def _fresh(self, person: int, name: str, before: Any = None) -> Any:
         """A value nobody gave before: it tells which edit it comes from."""
         self._tokens += 1
-        if name == "amount":
-            return self._tokens * 100 + 37
-        if name == "tags":
-            kept = [t for t in before or [] if self.users.random() < 0.7]
-            return [*kept, f"p{person}.t{self._tokens}"]
-        if name == "email":
-            return f"p{person}.{self._tokens}@x"
-        return f"p{person}.{self._tokens}"
+        return self.model.fields[name].fresh(person, self._tokens, before, self.users)
 
 
 def _occupied(table: Table, row: Row) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import create_engine
 
-from syncd.simulate.oracle.facts import Flow
+from syncd.simulate.oracle.facts import Fields, Flow
 from syncd.simulate.oracle.judge import judge
 from syncd.simulate.script import Script, Traits
 from syncd.simulate.trace import Happening, RunEnd, Trace
@@ -26,6 +26,11 @@ FLOW: dict[str, Any] = {
     "fields": {name: {"type": "text"} for name in FIELDS},
     "members": {member: {"fields": {name: name for name in FIELDS}} for member in "ab"},
 }
+KNOWN = Fields(
+    {name: lambda value: value for name in FIELDS}
+    | {"email": lambda value: value and value.strip().lower()},
+    sets=frozenset({"tags"}),
+)
 Values = Mapping[str, Any]
 
 
@@ -134,7 +139,7 @@ class History:
         for (member, key), told in self.truth.items():
             truth[member][key] = told
         script = Script(0, {name: Traits(proof="receipts") for name in "ab"}, self.flow, ())
-        return judge(script, {0: Flow(self.flow)}, self.trace, truth, path)
+        return judge(script, KNOWN, {0: Flow(self.flow)}, self.trace, truth, path)
 
 
 @cache

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from syncd.simulate.oracle.facts import FIELDS, Flow, StoreView, contains, kept, plain, same
+from syncd.simulate.oracle.facts import Fields, Flow, StoreView
 from syncd.simulate.trace import Happening, RunEnd, Trace
 
 DAY = 86400.0
@@ -18,7 +18,6 @@ class Walk:
     """Goes through what happened, in order, and remembers what it needs of the past.
 
     flows   the flow as configured, by round
-    shapes  by member, what its columns make of values
     lags    by member, seconds for which a read may miss a change
     silent  members that do not answer a write with the record: it is proven by a later read
     """
@@ -26,13 +25,13 @@ class Walk:
     def __init__(
         self,
         trace: Trace,
+        fields: Fields,
         flows: Callable[[int], Flow],
-        shapes: Mapping[str, Mapping[str, str]],
         lags: Mapping[str, float],
         silent: Collection[str],
         view: StoreView,
     ) -> None:
-        self.trace, self.flows, self.shapes, self.view = trace, flows, shapes, view
+        self.trace, self.fields, self.flows, self.view = trace, fields, flows, view
         self.lags, self.silent = lags, silent
         self.live: dict[_Record, Happening] = {}  # the last change of each live record
         self.entered: dict[_Record, Happening] = {}
@@ -98,9 +97,8 @@ class Walk:
             self.live[at] = h
             if h.what != "update":
                 self.entered[at] = h
-            for name in FIELDS:
-                if h.after is not None:
-                    self.given.setdefault((h.person, name), []).append((h.after[name], h.member))
+            for name, value in (h.after or {}).items():
+                self.given.setdefault((h.person, name), []).append((value, h.member))
 
     def _remember(self, h: Happening) -> None:
         at = (h.member, h.key)
@@ -120,7 +118,7 @@ class Walk:
         flow = self.flows(h.run)
         self._scope(h, flow, None if taken == "during" else end)
         if h.what == "insert":
-            self._no_duplicate(h, end)
+            self._no_duplicate(h, flow, end)
             self._no_resurrection(h, flow)
         elif h.what == "delete":
             self._proven(h, flow)
@@ -144,19 +142,20 @@ class Walk:
         if not flow.is_target(h.member):
             self.fail("I6", h, f"{h.member} is no target")
             return
-        beyond = [name for name in h.sent if not flow.maps(h.member, name)]
+        before, after, sent = h.rows
+        beyond = [name for name in sent if name not in flow.columns(h.member)]
         if beyond:
             self.fail("I6", h, f"{beyond} are not mapped there")
-        if h.before is not None and h.after is not None:
+        if before is not None and after is not None:
             moved = [
                 name
-                for name in h.before
-                if name not in h.sent and name != "stamp" and h.before[name] != h.after[name]
+                for name in before
+                if name not in sent and name != "stamp" and before[name] != after[name]
             ]
             if moved:
                 self.fail("I6", h, f"{moved} changed and were not sent")
 
-    def _no_duplicate(self, h: Happening, end: RunEnd | None) -> None:
+    def _no_duplicate(self, h: Happening, flow: Flow, end: RunEnd | None) -> None:
         """I4. What a user entered while the run was reading, nobody could have known."""
         assert h.after is not None
         if (h.member, h.run) in self.hidden:
@@ -173,15 +172,11 @@ class Walk:
                 continue
             if self.tied.get(at) == entity:
                 self.fail("I4", h, f"{at[1]} there is the same entity")
-            mine, other = plain("email", h.after["email"]), plain("email", last.after["email"])
+            mine = set(flow.keys(self.fields, h.after))
+            shared = sorted(mine.intersection(flow.keys(self.fields, last.after)))
             settled = last.time < self._began(begun, h) - lag and last.number < begun
-            if (
-                mine
-                and mine == other
-                and first.person == h.person
-                and (settled or last.who == "syncd")
-            ):
-                self.fail("I4", h, f"{at[1]} there has the same key {mine}")
+            if shared and first.person == h.person and (settled or last.who == "syncd"):
+                self.fail("I4", h, f"{at[1]} there has the same key {shared[0]}")
 
     def _began(self, begun: int, h: Happening) -> float:
         if 0 < begun <= len(self.trace.happenings) and begun <= h.number:
@@ -206,11 +201,13 @@ class Walk:
             for (member, _), row in self.live.items()
             if row.person == h.person and member != h.member and row.after is not None
         ]
+        fields, gone = self.fields, last.before
         alike = all(
-            same(name, kept(self.shapes[h.member], name, values[name]), last.before[name])
-            or same(name, values[name], kept(self.shapes[h.member], name, last.before[name]))
+            fields.same(name, fields.kept(h.member, name, values[name]), gone[name])
+            or fields.same(name, values[name], fields.kept(h.member, name, gone[name]))
             for values in seen
-            for name in FIELDS
+            for name in fields
+            if name in values and name in gone
         )
         acted = any(
             o.what == "delete" and o.number > last.number for o in self.ours.get(h.person, [])
@@ -265,15 +262,17 @@ class Walk:
         """I5: every value written was given by somebody who may."""
         for name, value in h.sent.items():
             told = self.given.get((h.person, name), [])
-            if name == "tags" or self.operated:
+            if name in self.fields.sets or self.operated:
                 continue
-            if value is not None and not any(same(name, said, value) for said, _ in told):
+            if value is not None and not any(
+                self.fields.same(name, said, value) for said, _ in told
+            ):
                 self.fail("I5", h, f"nobody gave {name} = {value!r}")
         if h.before is None or h.after is None or self._sent_before(h):
             return
         before, after = h.before, h.after
         if all(
-            before[name] == after[name] and same(name, before[name], value)
+            before[name] == after[name] and self.fields.same(name, before[name], value)
             for name, value in h.sent.items()
         ):
             self.fail("I5", h, "what is written stood there already")
@@ -284,7 +283,11 @@ class Walk:
 
 
 def effects(
-    trace: Trace, flows: Callable[[int], Flow], guessing: Collection[str], view: StoreView
+    trace: Trace,
+    fields: Fields,
+    flows: Callable[[int], Flow],
+    guessing: Collection[str],
+    view: StoreView,
 ) -> Iterator[str]:
     """I7 and I11: each operation has one effect, and each effect is in the audit.
 
@@ -300,10 +303,12 @@ def effects(
         rows = view.audit.get(h.op_id, [])
         if rows and h.before is not None and flows(h.run).is_target(h.member):
             flow, before = flows(h.run), [str(row["before"]) for row in rows]
-            names = [n for n in FIELDS if flow.maps(h.member, n)]
+            names = [n for n in fields if flow.maps(h.member, n)]
             if h.what == "update":
                 names = [n for n in names if n in h.sent]
-            untold = [n for n in names if h.before[n] and not contains(before, n, h.before[n])]
+            untold = [
+                n for n in names if h.before[n] and not fields.contains(before, n, h.before[n])
+            ]
             if untold:
                 yield f"I11: the audit of {h.op_id} lacks what {untold} were before [{h.number}]"
         if not rows:
@@ -312,7 +317,7 @@ def effects(
             if h.member not in guessing:
                 yield f"I11: {h.what} at {h.member} {h.key} never was, says the audit [{h.number}]"
         elif h.what == "update" and not all(
-            contains([str(row["after"]) for row in rows], name, value) or value is None
+            fields.contains([str(row["after"]) for row in rows], name, value) or value is None
             for name, value in h.sent.items()
             if not isinstance(value, list)
         ):
@@ -321,7 +326,7 @@ def effects(
             lost = {
                 name: value for name, value in h.sent.items()
                 if h.after is not None and h.after[name] == value
-                and not contains([str(row["after"]) for row in rows], name, value)
+                and not fields.contains([str(row["after"]) for row in rows], name, value)
             }  # fmt: skip
             if lost:
                 yield f"I11: the audit of {h.op_id} lacks {sorted(lost)} [{h.number}]"

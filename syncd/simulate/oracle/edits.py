@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from syncd.simulate.oracle.facts import FIELDS, same
+from syncd.simulate.oracle.facts import Fields, blank
 from syncd.simulate.trace import Happening
 
 
@@ -26,16 +26,19 @@ class Edit:
     first: bool  # of a record entered, not of an edit
 
 
-def edits(happenings: Sequence[Happening]) -> list[Edit]:
+def edits(happenings: Sequence[Happening], fields: Fields) -> list[Edit]:
+    """Of a field that this member has not got, nothing is said."""
     found = []
     for h in happenings:
         if h.who != "user" or h.after is None or h.what == "restore":
             continue  # what is restored was given before
-        for name in FIELDS:
+        for name in fields:
+            if name not in h.after or name in fields.vague:
+                continue
             saw = h.before[name] if h.before is not None else None
             value = h.after[name]
             entered = h.what == "insert"
-            if (entered and value not in (None, [])) or not same(name, saw, value):
+            if (entered and not blank(value)) or not fields.same(name, saw, value):
                 found.append(
                     Edit(
                         h.number, h.run, h.time, h.member, h.key, h.person, name, saw, value,

@@ -4,40 +4,47 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-FIELDS = ("email", "name", "city", "amount", "tags")
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """What whoever made the world says of the flow's fields.
+
+    plain  by field: a value → what it counts as, equal for values that are the same thing
+    sets   fields whose values are elements that come and go one by one
+    vague  fields with too few values to tell who gave one: whose edit it was, cannot be judged
+    kept   (member, field, value) → what becomes of it in that member's columns
+    """
+
+    plain: Mapping[str, Callable[[Any], Any]]
+    sets: frozenset[str] = frozenset()
+    vague: frozenset[str] = frozenset()
+    kept: Callable[[str, str, Any], Any] = lambda member, name, value: value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.plain)
+
+    def same(self, name: str, one: Any, other: Any) -> bool:
+        """Whether two values of a field are the same thing, as the flow says."""
+        return bool(self.plain[name](one) == self.plain[name](other))
+
+    def contains(self, texts: Iterable[str], name: str, value: Any) -> bool:
+        """Whether a JSON text somewhere holds the value."""
+        if value is None:
+            return any("null" in text for text in texts)
+        if isinstance(value, (list, tuple)):
+            return any(all(json.dumps(part) in text for part in value) for text in texts)
+        said = json.dumps(value, ensure_ascii=False)
+        folded = json.dumps(self.plain[name](value), ensure_ascii=False)
+        return any(said in text or folded in text.lower() for text in texts)
 
 
-def same(name: str, one: Any, other: Any) -> bool:
-    """Whether two values of a field are the same thing, as the flow says."""
-    return bool(plain(name, one) == plain(name, other))
-
-
-def plain(name: str, value: Any) -> Any:
-    if name == "email" and isinstance(value, str):
-        return value.strip().lower()
-    if name == "tags" and value is not None:
-        return sorted(set(value))
-    return value
-
-
-def kept(shapes: Mapping[str, str], name: str, value: Any) -> Any:
-    """What a member whose columns have these shapes makes of a value."""
-    how = shapes.get(name, "")
-    if isinstance(value, str):
-        if how == "trim":
-            return value.strip()
-        if how == "lower":
-            return value.lower()
-        if how == "cut":
-            return value[:8]
-    if how == "round" and isinstance(value, int):
-        return value - value % 10
-    return value
+def blank(value: Any) -> bool:
+    return value is None or value == []
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,21 @@ class Flow:
 
     def maps(self, member: str, name: str) -> bool:
         return name in self.raw["fields"] and name in self.raw["members"][member]["fields"]
+
+    def columns(self, member: str) -> set[str]:
+        """Columns in which this member has its fields."""
+        said = self.raw["members"][member]["fields"].items()
+        places = [place for name, place in said if name in self.raw["fields"]]
+        natives = [p if isinstance(p, (str, list)) else p["native"] for p in places]
+        return {c for n in natives for c in ([n] if isinstance(n, str) else n)}
+
+    def keys(self, fields: Fields, values: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+        """What a record may be known by: of each match rule its folded values, if all are there."""
+        for rule in self.raw["match"]:
+            names = [rule] if isinstance(rule, str) else rule
+            said = [fields.plain[name](values.get(name)) for name in names]
+            if not any(one in (None, "", []) for one in said):
+                yield (*names, *map(repr, said))
 
     def unanimous(self) -> bool:
         """Whether a record is deleted once all sources have deleted it."""
@@ -197,14 +219,3 @@ def overruled(row: Mapping[str, Any], name: str) -> bool:
         return False
     said = [part for part in str(row["reason"]).split("; ") if part.startswith(f"{name}: ")]
     return any("edited in" not in part for part in said)
-
-
-def contains(texts: Iterable[str], name: str, value: Any) -> bool:
-    """Whether a JSON text somewhere holds the value."""
-    if value is None:
-        return any("null" in text for text in texts)
-    if isinstance(value, (list, tuple)):
-        return any(all(json.dumps(part) in text for part in value) for text in texts)
-    said = json.dumps(value, ensure_ascii=False)
-    folded = json.dumps(plain(name, value), ensure_ascii=False)
-    return any(said in text or folded in text.lower() for text in texts)

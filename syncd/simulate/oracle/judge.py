@@ -6,18 +6,22 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from syncd.simulate.oracle.each import Walk, effects, ended
-from syncd.simulate.oracle.facts import Flow, read_store
+from syncd.simulate.oracle.facts import Fields, Flow, read_store
 from syncd.simulate.oracle.rest import Rest, Truth
 from syncd.simulate.script import Script
 from syncd.simulate.trace import Trace
 
 
 def judge(
-    script: Script, flows: Mapping[int, Flow], trace: Trace, truth: Truth, store: Path
+    script: Script,
+    fields: Fields,
+    flows: Mapping[int, Flow],
+    trace: Trace,
+    truth: Truth,
+    store: Path,
 ) -> list[str]:
     """Every promise broken, in words; the number in brackets is that of the happening."""
     view = read_store(store)
-    shapes = {name: traits.shapes for name, traits in script.systems.items()}
     lags = {name: traits.lag for name, traits in script.systems.items()}
     silent = {name for name, traits in script.systems.items() if not traits.answers}
     guessing = {n for n, t in script.systems.items() if t.proof not in ("receipts", "transaction")}
@@ -27,8 +31,8 @@ def judge(
         known = [n for n in flows if n <= number]
         return flows[max(known)] if known else flows[min(flows)]
 
-    broken = Walk(trace, flow, shapes, lags, silent, view).judge()
-    broken += effects(trace, flow, guessing, view)
+    broken = Walk(trace, fields, flow, lags, silent, view).judge()
+    broken += effects(trace, fields, flow, guessing, view)
     broken += ended(trace.runs)
-    broken += Rest(trace, last, flow, shapes, truth, view).judge()
+    broken += Rest(trace, fields, last, flow, truth, view).judge()
     return broken

@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import Any
 
 from syncd.simulate.oracle.edits import Edit, edits
-from syncd.simulate.oracle.facts import FIELDS, Flow, StoreView, contains, kept, overruled, same
+from syncd.simulate.oracle.facts import Fields, Flow, StoreView, blank, overruled
 from syncd.simulate.trace import Trace
 
 Truth = Mapping[str, Mapping[int, tuple[int, Mapping[str, Any]]]]
@@ -21,18 +21,18 @@ class Rest:
     def __init__(
         self,
         trace: Trace,
+        fields: Fields,
         flow: Flow,
         flows: Callable[[int], Flow],
-        shapes: Mapping[str, Mapping[str, str]],
         truth: Truth,
         view: StoreView,
     ) -> None:
-        self.trace, self.flow, self.flows = trace, flow, flows
+        self.trace, self.fields, self.flow, self.flows = trace, fields, flow, flows
         last = trace.runs[-1].round if trace.runs else 0
         known = [flows(number) for number in range(last + 1)]
         self.keeps = any(f.said("drift", "revert") == "keep" for f in known)
         self.travels = all(f.said("deletes", "review") == "propagate" for f in known)
-        self.shapes, self.truth, self.view = shapes, truth, view
+        self.truth, self.view = truth, view
         self.people: dict[int, list[_Standing]] = {}
         for member, rows in truth.items():
             for key, (person, values) in rows.items():
@@ -114,7 +114,7 @@ class Rest:
                     yield f"I1: p{person} is missing at {member}"
         targets = [m for m in here if flow.is_target(m)]
         for one, other in combinations(sorted(targets), 2):
-            for name in FIELDS:
+            for name in self.fields:
                 if name in frozen or not (flow.maps(one, name) and flow.maps(other, name)):
                     continue
                 if not any(flow.speaks(member, name) for member in here):
@@ -125,11 +125,11 @@ class Rest:
 
     def _alike(self, name: str, one: str, a: Any, other: str, b: Any) -> bool:
         """The same thing, or what one of them makes of the other's."""
+        same, kept = self.fields.same, self.fields.kept
         if same(name, a, b):
             return True
-        made = kept(self.shapes[one], name, b)
-        back = kept(self.shapes[other], name, a)
-        both = kept(self.shapes[other], name, made)
+        made, back = kept(one, name, b), kept(other, name, a)
+        both = kept(other, name, made)
         if same(name, a, made) or same(name, b, back) or same(name, both, back):
             return True
         if not self.keeps:
@@ -155,7 +155,7 @@ class Rest:
     # --- I2
 
     def _kept(self) -> Iterator[str]:
-        told = edits(self.trace.happenings)
+        told = edits(self.trace.happenings, self.fields)
         for number, edit in enumerate(told):
             # entered anew after a deletion: the same entity, and what it had before is no change
             again = edit.first and any(self._saw(edit, e) for e in told[:number])
@@ -169,12 +169,16 @@ class Rest:
         flow = self.flows(edit.run)
         if not flow.speaks(edit.member, edit.name) or not self.flow.speaks(edit.member, edit.name):
             return True
-        if edit.first and edit.value in (None, []):
+        if edit.first and blank(edit.value):
             return True
         if any(self._saw(edit, e) for e in later) or self._deleted(edit):
             return True
         here = self.people.get(edit.person, [])
-        if any(self._holds(edit, member, values[edit.name]) for member, _, values in here):
+        if any(
+            self._holds(edit, member, values[edit.name])
+            for member, _, values in here
+            if edit.name in values
+        ):
             return True
         if self._on_its_own(edit) or self._taken_back(edit):
             return True
@@ -190,11 +194,11 @@ class Rest:
             return self._merged(edit, later, here)
         for entity in mine:
             texts = [*open_.cases.get(entity, ()), *self._lost(entity, edit)]
-            if contains(texts, edit.name, edit.value):
+            if self.fields.contains(texts, edit.name, edit.value):
                 return True
         if not any(flow.is_target(member) for member, _, _ in here):
             return self._buried(edit)
-        if edit.name == "tags":
+        if edit.name in self.fields.sets:
             return self._merged(edit, later, here)
         if self.flow.options(edit.name).get("fill") and edit.value is None:
             return True
@@ -226,9 +230,9 @@ class Rest:
 
     def _holds(self, edit: Edit, member: str, value: Any) -> bool:
         """This member has the edit's value, or its own form of it."""
-        shape = self.shapes[member]
-        return same(edit.name, value, edit.value) or same(
-            edit.name, value, kept(shape, edit.name, edit.value)
+        name, fields = edit.name, self.fields
+        return fields.same(name, value, edit.value) or fields.same(
+            name, value, fields.kept(member, name, edit.value)
         )
 
     def _deleted(self, edit: Edit) -> bool:
@@ -238,6 +242,7 @@ class Rest:
             and h.who == "user"
             and h.person == edit.person
             and h.before is not None
+            and edit.name in h.before
             and self._holds(edit, h.member, h.before[edit.name])
             for h in self.trace.happenings[edit.number :]
         )
@@ -254,7 +259,7 @@ class Rest:
             return False
         mine = self.entities.get(edit.person, set())
         texts = [text(row) for entity in mine for row in self.view.told.get(entity, ())]
-        return contains(texts, edit.name, edit.value)
+        return self.fields.contains(texts, edit.name, edit.value)
 
     def _on_its_own(self, edit: Edit) -> bool:
         """The record takes part no more, as a policy or a person wanted."""
@@ -274,7 +279,7 @@ class Rest:
             return False
         for h in reversed(self.trace.happenings[: ends[-1]]):
             if (h.member, h.key) == (edit.member, edit.key) and h.after is not None:
-                return same(edit.name, h.after[edit.name], edit.value)
+                return self.fields.same(edit.name, h.after[edit.name], edit.value)
         return False
 
     def _merged(self, edit: Edit, later: Sequence[Edit], here: Sequence[_Standing]) -> bool:
@@ -284,23 +289,27 @@ class Rest:
         took = {
             t
             for e in later
-            if e.name == "tags" and e.person == edit.person
+            if e.name == edit.name and e.person == edit.person
             for t in set(e.saw or ()) - set(e.value or ())
         }
         gave = {
             t
             for e in later
-            if e.name == "tags" and e.person == edit.person
+            if e.name == edit.name and e.person == edit.person
             for t in set(e.value or ()) - set(e.saw or ())
         }
-        finals = [set(values["tags"] or ()) for m, _, values in here if self.flow.is_target(m)]
+        finals = [
+            set(values[edit.name] or ())
+            for member, _, values in here
+            if self.flow.is_target(member) and edit.name in values
+        ]
         return all(added - took <= final and not (removed - gave) & final for final in finals)
 
     def _decided(self, edit: Edit) -> bool:
         """A person's answer overruled it: the value stands in the audit, or in the case closed."""
         mine = self.entities.get(edit.person, set())
         texts = [text(row) for entity in mine for row in self.view.told.get(entity, ())]
-        return contains(texts, edit.name, edit.value)
+        return self.fields.contains(texts, edit.name, edit.value)
 
 
 def text(row: Mapping[str, Any]) -> str:
