@@ -19,14 +19,13 @@ from syncd.errors import SyncdError
 from syncd.registry import Registry
 from syncd.seams import Holder, Seams
 from syncd.secrets import Secrets
-from syncd.simulate.systems import Adapter, columns_of
+from syncd.simulate.systems import Adapter
 from syncd.simulate.tasks import Crash, Tasks
 from syncd.simulate.world import World
 from syncd.store.connect import Place
 from syncd.store.database import Store
 from syncd.store.lease import Fence
 
-FLOW = "people"
 CONNECTOR = "simulated"
 DEPLOYMENT = "simulation"
 
@@ -121,7 +120,7 @@ class Process:
             mode=RunMode.INCREMENTAL if mode == "incremental" else RunMode.FULL,
             dry_run=mode == "dry",
         )
-        return session.run(FLOW, options)
+        return session.run(self.world.script.name, options)
 
     def store(self, loaded: Loaded) -> Store:
         return self._open(loaded).store(create=True)
@@ -168,7 +167,7 @@ class Process:
 
     def _adapter(self, context: Context) -> Any:
         table = self.world.tables[context.system]
-        return Adapter(table, columns_of(table.traits), self.world)
+        return Adapter(table, self.world.schemas[context.system], self.world)
 
 
 def config(world: World, desk: Desk, flow: dict[str, Any]) -> Loaded:
@@ -179,7 +178,7 @@ def config(world: World, desk: Desk, flow: dict[str, Any]) -> Loaded:
             name: {"connector": CONNECTOR, "receipts": traits.proof == "receipts"}
             for name, traits in world.script.systems.items()
         },
-        "flows": {FLOW: flow},
+        "flows": {world.script.name: flow},
     }
     return Loaded(Config.model_validate(raw), None)
 

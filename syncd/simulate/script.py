@@ -108,6 +108,10 @@ class Script:
     """seed   of the schedule, and of everything the script leaves open
     flow   the flow's table, as in a config file
     settle mode of the runs after the last round, in which all must come to rest
+    name   the flow's name
+    objects  by member, what its system says of the object (an `ObjectSchema`, JSON-native); none:
+           the one that all simulated systems have
+    habits by member and column, what an automation there makes of a value once it is written
     """
 
     seed: int
@@ -118,6 +122,9 @@ class Script:
     faults: tuple[Fault, ...] = ()
     changes: tuple[Change, ...] = ()
     settle: str = "full"
+    name: str = "people"
+    objects: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    habits: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def dump(self) -> dict[str, Any]:
         """JSON-native."""
@@ -138,4 +145,7 @@ def load(raw: Mapping[str, Any]) -> Script:
         tuple(Fault(**f) for f in raw["faults"]),
         tuple(Change(**c) for c in raw["changes"]),
         raw.get("settle", "full"),
+        raw.get("name", "people"),
+        raw.get("objects", {}),
+        raw.get("habits", {}),
     )

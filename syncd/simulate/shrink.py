@@ -6,7 +6,7 @@ pass takes nothing away any more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
@@ -42,12 +42,12 @@ def _pass(script: Script, still: Fails) -> Script:
         if still(candidate):
             script = candidate
             break
-    for name in [n for n in script.flow["fields"] if [n] != list(script.flow["match"])]:
+    for name in _spare(script.flow):
         candidate = without_field(script, name)
         if still(candidate):
             script = candidate
     for name in script.systems:
-        for candidate_traits in _plainer(script.systems[name]):
+        for candidate_traits in _plainer(script.systems[name], bool(script.objects)):
             candidate = with_traits(script, name, candidate_traits)
             if still(candidate):
                 script = candidate
@@ -98,10 +98,18 @@ def without_field(script: Script, name: str) -> Script:
     return replace(script, flow=flow, events=events, changes=changes)
 
 
-def _plainer(traits: Traits) -> Iterator[Traits]:
-    plain = Traits()
+def _spare(flow: Mapping[str, Any]) -> list[str]:
+    """Fields that a life may go without: all but those of match rules and groups."""
+    said = [*flow["match"], *flow.get("groups", ())]
+    needed = {name for names in said for name in ([names] if isinstance(names, str) else names)}
+    return [name for name in flow["fields"] if name not in needed]
+
+
+def _plainer(traits: Traits, described: bool) -> Iterator[Traits]:
+    """described: the columns are as somebody said, and stay."""
+    plain, kept = Traits(), {"proof", *(_COLUMNS if described else ())}
     for one in fields(Traits):
-        if getattr(traits, one.name) != getattr(plain, one.name) and one.name != "proof":
+        if getattr(traits, one.name) != getattr(plain, one.name) and one.name not in kept:
             yield replace(traits, **{one.name: getattr(plain, one.name)})
 
 
@@ -112,6 +120,8 @@ _COLUMNS = {"versions": ("version", "rev"), "modified": ("modified", "changed"),
 
 def with_traits(script: Script, name: str, traits: Traits) -> Script:
     """The system made over, and its member told of the columns it has now."""
+    if script.objects:
+        return replace(script, systems={**script.systems, name: traits})
     member = dict(script.flow["members"][name])
     for trait, (option, column) in _COLUMNS.items():
         member.pop(option, None)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import marshal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -32,10 +32,9 @@ from syncd.errors import (
 )
 from syncd.simulate import table as truth
 from syncd.simulate.clock import BEGIN, Chance
+from syncd.simulate.packing import packed, unpacked
 from syncd.simulate.script import Fault, Traits
 from syncd.simulate.table import Refusal, Table
-
-OBJECT = "people"
 
 
 class Wires(Protocol):
@@ -56,26 +55,26 @@ class Wires(Protocol):
 class Adapter:
     """One system with one object."""
 
-    def __init__(self, table: Table, columns: Mapping[str, Column], wires: Wires) -> None:
-        self._table, self._columns, self._wires = table, columns, wires
+    def __init__(self, table: Table, schema: ObjectSchema, wires: Wires) -> None:
+        self._table, self._schema, self._wires = table, schema, wires
 
     def identity(self) -> str:
         fault = self._call("connect")
         return "another" if fault is not None and fault.kind == "moved" else self._table.name
 
     def objects(self) -> list[str]:
-        return [OBJECT]
+        return [self._schema.name]
 
     def describe(self, name: str, key: Sequence[str] = ()) -> ObjectSchema:
         fault = self._call("describe")
-        columns = dict(self._columns)
+        columns = dict(self._schema.columns)
         if fault is not None and fault.kind == "column":
             del columns[sorted(columns)[fault.many % len(columns)]]
-        unique = tuple((name,) for name in self._table.traits.unique if name in columns)
-        return ObjectSchema(OBJECT, columns, ("id",), generated=True, unique=unique)
+        unique = tuple(one for one in self._schema.unique if all(name in columns for name in one))
+        return replace(self._schema, columns=columns, unique=unique)
 
     def open(self, spec: EndpointSpec) -> Endpoint:
-        missing = [name for name in spec.columns if name not in self._columns]
+        missing = [name for name in spec.columns if name not in self._schema.columns]
         if missing:
             raise SchemaChanged(f"no column {missing[0]}", where=self._table.name)
         return Endpoint(spec, self._table, self.describe(spec.object), self._wires)
@@ -314,6 +313,8 @@ class Endpoint:
         if proof != "unique":
             return Outcome(write.op_id, Status.UNKNOWN, error="it cannot be told")
         wanted = table.shaped(dict(write.values))
+        if any(wanted.get(name) is None for name in table.traits.unique):
+            return Outcome(write.op_id, Status.UNKNOWN, error="it cannot be told")
         for row in table.live():
             if all(row.values[name] == wanted.get(name) for name in table.traits.unique):
                 return Outcome(write.op_id, Status.APPLIED, self.key(row.number))
@@ -340,11 +341,11 @@ class Endpoint:
     def raw(self, row: truth.Row) -> bytes:
         values = [row.values[name] for name in self.spec.columns if name in row.values]
         facts = (row.number, values, row.version, row.changed, row.born, row.gone)
-        return marshal.dumps(facts, 2)  # version 2 knows no references: equal rows, equal bytes
+        return packed(facts)
 
     def decode(self, raw: bytes) -> Row:
-        number, values, version, changed, born, gone = marshal.loads(raw)
-        named = [name for name in self.spec.columns if name in self.table.columns]
+        number, values, version, changed, born, gone = unpacked(raw)
+        named = [name for name in self.spec.columns if name in self.table.blank]
         spec = self.spec
         return Row(
             self.key(number),
@@ -367,3 +368,8 @@ def columns_of(traits: Traits) -> dict[str, Column]:
     found = {n: Column(n, f, f, zoned=f == "datetime") for n, f in families.items()}
     kind = "text" if traits.text_keys else "integer"
     return {"id": Column("id", kind, kind, nullable=False), **found}
+
+
+def schema_of(traits: Traits) -> ObjectSchema:
+    unique = tuple((name,) for name in traits.unique)
+    return ObjectSchema("people", columns_of(traits), ("id",), generated=True, unique=unique)

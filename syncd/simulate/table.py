@@ -6,7 +6,7 @@ through a lagging replica sees the past.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,10 +42,23 @@ class Refusal(Exception):
 
 
 class Table:
-    """Records by number, each with its past. Times are seconds of the simulated clock."""
+    """Records by number, each with its past. Times are seconds of the simulated clock.
 
-    def __init__(self, name: str, traits: Traits, columns: Sequence[str]) -> None:
-        self.name, self.traits, self.columns = name, traits, tuple(columns)
+    blank   what stands in its columns where nobody said anything
+    unique  sets of columns that no two live records have alike
+    limits  raises Refusal for a record that the columns do not take
+    """
+
+    def __init__(
+        self,
+        name: str,
+        traits: Traits,
+        blank: Values,
+        unique: Sequence[Sequence[str]],
+        limits: Callable[[Values], None],
+    ) -> None:
+        self.name, self.traits, self.blank = name, traits, blank
+        self.unique, self.limits = unique, limits
         self.rows: dict[int, Row] = {}
         self._past: list[tuple[float, int, Row | None]] = []
         self._last = 0
@@ -86,21 +99,21 @@ class Table:
         }
 
     def insert(self, values: Values, now: float, person: int, by_us: bool = False) -> Row:
-        self._unique(values, None)
+        self._fits({**self.blank, **values}, values, None)
         if self._free and self.traits.reuse:
             number = self._free.pop()
         else:
             self._last += 1
             number = self._last
         self._births += 1
-        full = {**dict.fromkeys(self.columns), **self.shaped(values)}
+        full = {**self.blank, **self.shaped(values)}
         row = Row(number, full, 1, self._stamp(now), self._births, person=person, by_us=by_us)
         self._put(row, now)
         return row
 
     def update(self, number: int, values: Values, now: float) -> Row:
-        self._unique(values, number)
         row = self.rows[number]
+        self._fits({**row.values, **values}, values, number)
         after = {**row.values, **self.shaped(values)}
         if self.traits.robot:
             after["stamp"] = f"r{row.version + 1}"
@@ -121,7 +134,7 @@ class Table:
 
     def restore(self, row: Row, now: float) -> Row:
         """The record comes back as it was, under its id."""
-        self._unique(row.values, row.number)
+        self._fits(row.values, row.values, row.number)
         if row.number in self._free:
             self._free.remove(row.number)
         version = max(row.version, self.rows[row.number].version if row.number in self.rows else 0)
@@ -137,14 +150,18 @@ class Table:
         self._past.append((now, row.number, self.rows.get(row.number)))
         self.rows[row.number] = row
 
-    def _unique(self, values: Values, but: int | None) -> None:
-        for column in self.traits.unique:
-            value = self.shaped({column: values.get(column)})[column]
-            if value is None:
+    def _fits(self, full: Values, moved: Values, but: int | None) -> None:
+        """Raises Refusal. full: the record as it would stand; moved: what is new in it."""
+        made = self.shaped(full)
+        self.limits(made)
+        for columns in self.unique:
+            values = [made.get(column) for column in columns]
+            if None in values or not any(column in moved for column in columns):
                 continue
             for row in self.rows.values():
-                if row.number != but and not row.gone and row.values[column] == value:
-                    raise Refusal(f"{column} is taken", row.number)
+                there = [row.values[column] for column in columns]
+                if row.number != but and not row.gone and there == values:
+                    raise Refusal(f"{' and '.join(columns)} is taken", row.number)
 
 
 def shape(value: Any, how: str) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 from syncd.adapter import Write
 from syncd.simulate.clock import Clock, Ids, stream
 from syncd.simulate.faults import FITS, LASTING
-from syncd.simulate.objects import data_columns, model_of
+from syncd.simulate.objects import described, model_of, table_of
 from syncd.simulate.script import Event, Fault, Script
 from syncd.simulate.table import Refusal, Row, Table
 from syncd.simulate.tasks import Crash, Tasks
@@ -30,9 +30,11 @@ class World:
         self.users = stream(script.seed, "users")
         self.ids = Ids(stream(script.seed, "ids"))
         self.tasks = Tasks(self.chance, 0.3)
-        self.model = model_of(script)
+        self.schemas = {name: described(script, name) for name in script.systems}
+        self.model = model_of(script, self.schemas)
         self.tables = {
-            n: Table(n, traits, data_columns(script, n)) for n, traits in script.systems.items()
+            name: table_of(script, name, schema, self.model)
+            for name, schema in self.schemas.items()
         }
         self.round, self.step = -1, 0
         self.introduced = False  # a run came to its end: the systems are known
@@ -209,11 +211,11 @@ class World:
         """how: "p3." where it is entered under what another person is known by."""
         number = event.person
         alias = int(event.how[1:-1]) if event.how.startswith("p") else number
-        natives: dict[str, Any] = {"memo": f"m{number}"} if "memo" in table.columns else {}
+        natives: dict[str, Any] = {"memo": f"m{number}"} if "memo" in table.blank else {}
         for name, field in self.model.fields.items():
             if name in self.model.places[table.name]:
                 value = field.own(alias) if field.key else self._fresh(number, name)
-                natives.update(self.model.write(table.name, name, value))
+                natives.update(self._entered(table, name, value))
         row = table.insert(natives, self.seconds(), number)
         self._did("insert", table, None, row)
 
@@ -250,11 +252,18 @@ class World:
                 )
             case "spelling":
                 value = f" {value.swapcase()} " if isinstance(value, str) else value
-        natives = model.write(table.name, name, value)
+        natives = self._entered(table, name, value)
         after = table.update(row.number, natives, self.seconds())
         if model.read(table.name, after.values)[name] != there:
             self.trace.edits += 1
         self._did("update", table, row, after)
+
+    def _entered(self, table: Table, name: str, value: Any) -> dict[str, Any]:
+        """The columns that a user fills in, to say this. Raises Refusal where there is no way."""
+        try:
+            return self.model.write(table.name, name, value)
+        except (LookupError, ValueError, TypeError, ArithmeticError) as error:
+            raise Refusal(f"{name} cannot be {value!r} there") from error
 
     def _did(self, what: str, table: Table, before: Row | None, after: Row | None) -> None:
         row = after or before
