@@ -93,6 +93,11 @@ class _Among(FunctionElement[bool]):
     type = Boolean()
     inherit_cache = True
 
+    def self_group(self, against: Any = None) -> Any:
+        """As it is: `(… IN …) = 1`, which SQLAlchemy makes of a function's truth value where a
+        database has no booleans, is a condition that SQLite takes no index for."""
+        return self
+
 
 @compiles(_Among)
 def _in_json(element: _Among, compiler: Any, **options: Any) -> str:

@@ -63,9 +63,7 @@ _WAITING_ITEMS = _ITEMS.where(_H.flow_id == _FLOW, HOLD_NOT_CLOSED, _WAITING)
 _WAITING_OF = _WAITING_ITEMS.where(bulk.among(_I.entity_id, "entities")).order_by(
     _I.hold_id, _I.entity_id, _I.member
 )
-_WAITING_OF_KIND = _WAITING_ITEMS.where(_H.kind == bindparam("kind")).order_by(
-    _I.hold_id, _I.member
-)
+_WAITING_OF_KIND = _WAITING_ITEMS.where(_H.kind == bindparam("kind"))
 _WAITING_OF_NONE = (
     select(tables.hold_item)
     .where(
@@ -244,8 +242,9 @@ def waiting(conn: Connection, flow: int, entities: Sequence[int]) -> dict[int, l
 
 def waiting_of_kind(conn: Connection, flow: int, kind: str) -> list[HoldItem]:
     """Items of this kind that no run has settled: for a kind with an item a member."""
+    # The few there are are sorted here: asked to, SQLite walks through every item of every hold.
     rows = conn.execute(_WAITING_OF_KIND, {"flow": flow, "kind": kind})
-    return [_item(row) for row in rows]
+    return sorted((_item(row) for row in rows), key=lambda item: (item.hold, item.member))
 
 
 def waiting_of_none(conn: Connection, flow: int) -> Iterator[list[HoldItem]]:
