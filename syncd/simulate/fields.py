@@ -51,6 +51,8 @@ class Place:
         if len(self.columns) > 1:
             return dict(zip([c.name for c in self.columns], self._split(value), strict=True))
         column = self.columns[0]
+        if value is None and not column.nullable and column.family == "text":
+            return {column.name: ""}  # what people do where something must stand
         if self.table is not None and value is not None:
             text = str(self.kind.write(value, "text"))
             code = next((code for code, said in self.table.items() if said == text), None)
@@ -61,20 +63,24 @@ class Place:
 
     def _split(self, value: str | None) -> list[str | None]:
         if value is None:
-            return [None] * len(self.columns)
+            return [None if column.nullable else "" for column in self.columns]
         first, _, last = value.rpartition(" ")
-        return [first or None, *[None] * (len(self.columns) - 2), last]
+        parts = [first, *[""] * (len(self.columns) - 2), last]
+        pairs = zip(parts, self.columns, strict=True)
+        return [part or (None if column.nullable else "") for part, column in pairs]
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
     """One field of the flow, as the world sees it. room: characters that all of its columns have;
-    key: it serves a match rule; values: all there are, where they are few."""
+    key: it serves a match rule; words: some member keeps it in several columns; values: all there
+    are, where they are few."""
 
     name: str
     kind: Kind
     room: int | None = None
     key: bool = False
+    words: bool = False
     values: tuple[str, ...] = ()
 
     @property
@@ -86,7 +92,8 @@ class Field:
     def fresh(self, person: int, token: int, before: Any, chance: Chance) -> Any:
         if self.values:
             return another(self.values, before, chance)
-        return fresh(self.kind, person, token, before, chance, self.room, self.key)
+        made = fresh(self.kind, person, token, before, chance, self.room, self.key)
+        return f"{made} w{token}" if self.words and self.room is None else made
 
     def own(self, person: int) -> Any:
         """What everybody knows this person by."""
@@ -127,7 +134,14 @@ class Model:
         return self.places[member][name].write(value)
 
     def kept(self, member: str, name: str, value: Any) -> Any:
-        """What becomes of a field's value in this member's columns."""
+        """What becomes of a field's value once this member's system has it."""
+        return self._there(member, name, value, self._shape)
+
+    def normal(self, member: str, name: str, value: Any) -> Any:
+        """A field's value as this member's columns can say it."""
+        return self._there(member, name, value, lambda member, column, native: native)
+
+    def _there(self, member: str, name: str, value: Any, shape: Shape) -> Any:
         place = self.places[member].get(name)
         if place is None:
             return value
@@ -135,7 +149,7 @@ class Model:
             natives = place.write(value)
         except (LookupError, ValueError, TypeError, ArithmeticError):
             return value
-        return place.read({c: self._shape(member, c, native) for c, native in natives.items()})
+        return place.read({c: shape(member, c, native) for c, native in natives.items()})
 
     def person(self, values: Values) -> int:
         """Whom values are about, by the first field that says so; -1 = none of them does."""
@@ -152,6 +166,13 @@ class Model:
             {field.name: field.kind.plain for field in fields},
             frozenset(field.name for field in fields if field.kind.name == "set"),
             frozenset(field.name for field in fields if field.vague),
+            frozenset(
+                (member, name)
+                for member, places in self.places.items()
+                for name, place in places.items()
+                if not place.written
+            ),
+            self.normal,
             self.kept,
         )
 
@@ -180,7 +201,8 @@ def fields_of(
     for name, said in table.items():
         kind = Kind.of(said)
         at = [places[member][name] for member in places if name in places[member]]
-        found.append(Field(name, kind, _room(kind, at), name in keyed, _few(at)))
+        words = any(len(place.columns) > 1 for place in at)
+        found.append(Field(name, kind, _room(kind, at), name in keyed, words, _few(at)))
     return found
 
 

@@ -69,7 +69,8 @@ class Adapter:
         fault = self._call("describe")
         columns = dict(self._schema.columns)
         if fault is not None and fault.kind == "column":
-            del columns[sorted(columns)[fault.many % len(columns)]]
+            others = sorted(set(columns).difference(self._schema.key))
+            del columns[others[fault.many % len(others)]]
         unique = tuple(one for one in self._schema.unique if all(name in columns for name in one))
         return replace(self._schema, columns=columns, unique=unique)
 

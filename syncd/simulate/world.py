@@ -13,8 +13,8 @@ from syncd.adapter import Write
 from syncd.simulate.clock import Clock, Ids, stream
 from syncd.simulate.faults import FITS, LASTING
 from syncd.simulate.objects import described, model_of, table_of
+from syncd.simulate.people import People
 from syncd.simulate.script import Event, Fault, Script
-from syncd.simulate.table import Refusal, Row, Table
 from syncd.simulate.tasks import Crash, Tasks
 from syncd.simulate.trace import Happening, Trace
 
@@ -42,8 +42,7 @@ class World:
         self._events: list[Event] = []
         self._faults: list[Fault] = []
         self._lasting: dict[str, tuple[Fault, int]] = {}
-        self._tokens = 0
-        self._deleted: dict[tuple[str, int], Row] = {}
+        self.people = People(self)
         self._about: dict[tuple[str, str], int] = {}  # whom a value is about that does not say so
 
     # --- time
@@ -141,6 +140,8 @@ class World:
             after.values if after is not None else None,
             write.op_id, dict(write.values),
         )  # fmt: skip
+        if after is not None:
+            self.people.wrote(member, after.number)
 
     def person(self, member: str, natives: Mapping[str, Any]) -> int:
         """Whom values are about: the tokens in them say so, or whoever gave them first."""
@@ -185,100 +186,5 @@ class World:
 
     def due(self) -> None:
         while self._events and self._events[0].step <= self.step:
-            self.act(self._events.pop(0))
-
-    def act(self, event: Event) -> None:
-        """A user does it, if the system lets them."""
-        table = self.tables[event.member]
-        row = next((r for r in table.live() if r.person == event.person), None)
-        try:
-            if event.kind == "add" and row is None:
-                self._add(table, event)
-            elif event.kind == "edit" and row is not None:
-                self._edit(table, row, event)
-            elif event.kind == "delete" and row is not None:
-                self._deleted[table.name, row.person] = row
-                table.delete(row.number, self.seconds())
-                self._did("delete", table, row, None)
-            elif event.kind == "restore" and row is None:
-                before = self._deleted.get((table.name, event.person))
-                if before is not None and not _occupied(table, before):
-                    self._did("restore", table, None, table.restore(before, self.seconds()))
-        except Refusal:
-            pass
-
-    def _add(self, table: Table, event: Event) -> None:
-        """how: "p3." where it is entered under what another person is known by."""
-        number = event.person
-        alias = int(event.how[1:-1]) if event.how.startswith("p") else number
-        natives: dict[str, Any] = {"memo": f"m{number}"} if "memo" in table.blank else {}
-        for name, field in self.model.fields.items():
-            if name in self.model.places[table.name]:
-                value = field.own(alias) if field.key else self._fresh(number, name)
-                natives.update(self._entered(table, name, value))
-        row = table.insert(natives, self.seconds(), number)
-        self._did("insert", table, None, row)
-
-    def _edit(self, table: Table, row: Row, event: Event) -> None:
-        name, model = event.name, self.model
-        if name not in model.places[table.name]:
-            return
-        value = there = model.read(table.name, row.values)[name]
-        match event.how:
-            case "new":
-                value = self._fresh(row.person, name, value)
-            case "blank":
-                value = None
-            case "back":
-                value = next(
-                    (
-                        h.before[name]
-                        for h in reversed(self.trace.happenings)
-                        if h.member == table.name and h.key == row.number and h.before
-                        and h.after and h.before[name] != value
-                    ),
-                    value,
-                )  # fmt: skip
-            case "same":
-                value = next(
-                    (
-                        model.read(other.name, r.values)[name]
-                        for other in self.tables.values()
-                        if other is not table and name in model.places[other.name]
-                        for r in other.live()
-                        if r.person == row.person
-                    ),
-                    value,
-                )
-            case "spelling":
-                value = f" {value.swapcase()} " if isinstance(value, str) else value
-        natives = self._entered(table, name, value)
-        after = table.update(row.number, natives, self.seconds())
-        if model.read(table.name, after.values)[name] != there:
-            self.trace.edits += 1
-        self._did("update", table, row, after)
-
-    def _entered(self, table: Table, name: str, value: Any) -> dict[str, Any]:
-        """The columns that a user fills in, to say this. Raises Refusal where there is no way."""
-        try:
-            return self.model.write(table.name, name, value)
-        except (LookupError, ValueError, TypeError, ArithmeticError) as error:
-            raise Refusal(f"{name} cannot be {value!r} there") from error
-
-    def _did(self, what: str, table: Table, before: Row | None, after: Row | None) -> None:
-        row = after or before
-        assert row is not None
-        self.tell(
-            "user", what, table.name, row.number, row.person,
-            before.values if before else None, after.values if after else None,
-        )  # fmt: skip
-
-    def _fresh(self, person: int, name: str, before: Any = None) -> Any:
-        """A value nobody gave before: it tells which edit it comes from."""
-        self._tokens += 1
-        return self.model.fields[name].fresh(person, self._tokens, before, self.users)
-
-
-def _occupied(table: Table, row: Row) -> bool:
-    there = table.rows.get(row.number)
-    return there is not None and not there.gone
+            self.people.act(self._events.pop(0))
+        self.people.habits()

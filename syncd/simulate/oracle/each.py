@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from syncd.simulate.oracle.edits import met
 from syncd.simulate.oracle.facts import Fields, Flow, StoreView
 from syncd.simulate.trace import Happening, RunEnd, Trace
 
@@ -194,6 +195,8 @@ class Walk:
             return
         if "deletes_from" in flow.raw or last.before is None or self._unsure(last):
             return
+        if not met(self.trace, (last.member, last.key), last.number, surely=True):
+            return
         if any(o.member != last.member and self._unread(o, last) for o in told[:-1]):
             return
         seen = [
@@ -265,7 +268,9 @@ class Walk:
             if name in self.fields.sets or self.operated:
                 continue
             if value is not None and not any(
-                self.fields.same(name, said, value) for said, _ in told
+                self.fields.same(name, known, value)
+                for said, _ in told
+                for known in (said, self.fields.normal(h.member, name, said))
             ):
                 self.fail("I5", h, f"nobody gave {name} = {value!r}")
         if h.before is None or h.after is None or self._sent_before(h):
@@ -317,7 +322,8 @@ def effects(
             if h.member not in guessing:
                 yield f"I11: {h.what} at {h.member} {h.key} never was, says the audit [{h.number}]"
         elif h.what == "update" and not all(
-            fields.contains([str(row["after"]) for row in rows], name, value) or value is None
+            fields.contains([str(row["after"]) for row in rows], name, value, h.member)
+            or value is None
             for name, value in h.sent.items()
             if not isinstance(value, list)
         ):
@@ -326,7 +332,7 @@ def effects(
             lost = {
                 name: value for name, value in h.sent.items()
                 if h.after is not None and h.after[name] == value
-                and not fields.contains([str(row["after"]) for row in rows], name, value)
+                and not fields.contains([str(row["after"]) for row in rows], name, value, h.member)
             }  # fmt: skip
             if lost:
                 yield f"I11: the audit of {h.op_id} lacks {sorted(lost)} [{h.number}]"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from syncd.simulate.oracle.facts import Fields, blank
-from syncd.simulate.trace import Happening
+from syncd.simulate.trace import Happening, RunEnd, Trace
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One value given by a user. saw: the value that stood there; number: of the happening."""
+    """One value given by a user. saw: the value that stood there; number: of the happening.
+
+    first  of a record entered, not of an edit
+    unmet  no run had seen the record yet: to syncd it is part of what stood there first
+    """
 
     number: int
     run: int
@@ -23,13 +26,14 @@ class Edit:
     name: str
     saw: Any
     value: Any
-    first: bool  # of a record entered, not of an edit
+    first: bool
+    unmet: bool
 
 
-def edits(happenings: Sequence[Happening], fields: Fields) -> list[Edit]:
+def edits(trace: Trace, fields: Fields) -> list[Edit]:
     """Of a field that this member has not got, nothing is said."""
     found = []
-    for h in happenings:
+    for h in trace.happenings:
         if h.who != "user" or h.after is None or h.what == "restore":
             continue  # what is restored was given before
         for name in fields:
@@ -42,7 +46,29 @@ def edits(happenings: Sequence[Happening], fields: Fields) -> list[Edit]:
                 found.append(
                     Edit(
                         h.number, h.run, h.time, h.member, h.key, h.person, name, saw, value,
-                        entered,
+                        entered, entered or not met(trace, (h.member, h.key), h.number, surely=False),
                     )
                 )  # fmt: skip
     return found
+
+
+def met(trace: Trace, record: tuple[str, int], number: int, surely: bool) -> bool:
+    """Whether a run may have come to know the record, as it is then, before this happening.
+    surely: a run that was still reading does not count."""
+    entry: Happening | None = None
+    for h in trace.happenings[:number]:
+        if (h.member, h.key) == record and h.what in ("insert", "restore"):
+            entry = h
+        if entry is not None and h.who == "syncd" and h.person == entry.person:
+            return True
+    return entry is None or any(
+        entry.number < end.first
+        and (end.last if surely else end.first) <= number
+        and end.mode != "dry"
+        and _told(end)
+        for end in trace.runs
+    )
+
+
+def _told(end: RunEnd) -> bool:
+    return bool(end.writes) or not end.state.startswith("error")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +20,16 @@ class Fields:
     plain  by field: a value → what it counts as, equal for values that are the same thing
     sets   fields whose values are elements that come and go one by one
     vague  fields with too few values to tell who gave one: whose edit it was, cannot be judged
-    kept   (member, field, value) → what becomes of it in that member's columns
+    fixed  (member, field) where a field is read and never written
+    normal (member, field, value) → the same as that member's columns can say it
+    kept   (member, field, value) → what becomes of it once that member's system has it
     """
 
     plain: Mapping[str, Callable[[Any], Any]]
     sets: frozenset[str] = frozenset()
     vague: frozenset[str] = frozenset()
+    fixed: frozenset[tuple[str, str]] = frozenset()
+    normal: Callable[[str, str, Any], Any] = lambda member, name, value: value
     kept: Callable[[str, str, Any], Any] = lambda member, name, value: value
 
     def __iter__(self) -> Iterator[str]:
@@ -32,15 +39,27 @@ class Fields:
         """Whether two values of a field are the same thing, as the flow says."""
         return bool(self.plain[name](one) == self.plain[name](other))
 
-    def contains(self, texts: Iterable[str], name: str, value: Any) -> bool:
-        """Whether a JSON text somewhere holds the value."""
+    def contains(self, texts: Iterable[str], name: str, value: Any, member: str = "") -> bool:
+        """Whether a JSON text somewhere holds the value, or what this member's columns say in its
+        place."""
         if value is None:
             return any("null" in text for text in texts)
         if isinstance(value, (list, tuple)):
             return any(all(json.dumps(part) in text for part in value) for text in texts)
         said = json.dumps(value, ensure_ascii=False)
-        folded = json.dumps(self.plain[name](value), ensure_ascii=False)
-        return any(said in text or folded in text.lower() for text in texts)
+        if any(said in text for text in texts):
+            return True
+        return isinstance(value, str) and any(
+            self.same(name, told, value)
+            or (member != "" and self.same(name, self.normal(member, name, told), value))
+            for text in texts
+            for told in strings(text)
+        )
+
+
+def strings(text: str) -> Iterator[str]:
+    """Those in a JSON text."""
+    yield from (json.loads(found) for found in _STRING.findall(text))
 
 
 def blank(value: Any) -> bool:
@@ -112,7 +131,15 @@ class Flow:
 
     def limit(self, kind: str) -> int | None:
         found = self.raw.get("guard", {}).get(kind)
+        if isinstance(found, Mapping):
+            found = found.get("count")
         return found if isinstance(found, int) else None
+
+    def words(self, option: str) -> Iterator[str]:
+        """The policies that stand there, of the flow and of each field."""
+        for said in (self.raw, *(self.options(name) for name in self.raw["fields"])):
+            found = said.get(option) or ()
+            yield from [found] if isinstance(found, str) else found
 
 
 @dataclass(slots=True)
@@ -123,6 +150,7 @@ class Open:
     fields: dict[int, set[str]] = field(default_factory=dict)  # frozen by a case; "*" = all
     holds: set[int] = field(default_factory=set)
     quarantine: set[int] = field(default_factory=set)
+    unreadable: set[tuple[str, int]] = field(default_factory=set)  # records of no entity
     unknown: set[int] = field(default_factory=set)
     waiting: set[str] = field(default_factory=set)  # op ids neither sent nor settled
     identity: list[str] = field(default_factory=list)  # cases of no entity, as text
@@ -184,6 +212,9 @@ def read_store(path: Path) -> StoreView:
         for row in conn.execute("SELECT entity_id, fields FROM case_ WHERE kind = 'first-sight'"):
             view.firsts.update((row["entity_id"], name) for name in json.loads(row["fields"]))
         _read_open(conn, view.open)
+        sql = "SELECT member_id, key FROM quarantine WHERE state != 'solved' AND entity_id = 0"
+        for row in conn.execute(sql):
+            view.open.unreadable.add((members[row["member_id"]], number(row["key"])))
     finally:
         conn.close()
     return view

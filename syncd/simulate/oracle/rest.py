@@ -38,12 +38,7 @@ class Rest:
             for key, (person, values) in rows.items():
                 self.people.setdefault(person, []).append((member, key, values))
         self.entities = self._entities()
-        self.policies = {
-            word
-            for f in known
-            for said in (f.raw, *(f.options(name) for name in f.raw["fields"]))
-            for word in (said.get("conflict"), said.get("first"))
-        }
+        self.policies = {w for f in known for o in ("conflict", "first") for w in f.words(o)}
         self.decided = max(
             (h.number for h in trace.happenings if h.who == "operator" and h.what == "decide"),
             default=-1,
@@ -91,6 +86,8 @@ class Rest:
             return True  # a member that came back empty: a person has to say whether it is
         if mine & (open_.holds | open_.quarantine | open_.unknown):
             return True
+        if any((member, key) in open_.unreadable for member, key, _ in self.people.get(person, ())):
+            return True
         if any("*" in open_.fields.get(entity, ()) for entity in mine):
             return True
         token = f"p{person}."
@@ -116,6 +113,8 @@ class Rest:
         for one, other in combinations(sorted(targets), 2):
             for name in self.fields:
                 if name in frozen or not (flow.maps(one, name) and flow.maps(other, name)):
+                    continue
+                if self.fields.fixed & {(one, name), (other, name)}:
                     continue
                 if not any(flow.speaks(member, name) for member in here):
                     continue  # nobody who has a say in it has a record
@@ -155,7 +154,7 @@ class Rest:
     # --- I2
 
     def _kept(self) -> Iterator[str]:
-        told = edits(self.trace.happenings, self.fields)
+        told = edits(self.trace, self.fields)
         for number, edit in enumerate(told):
             # entered anew after a deletion: the same entity, and what it had before is no change
             again = edit.first and any(self._saw(edit, e) for e in told[:number])
@@ -169,7 +168,7 @@ class Rest:
         flow = self.flows(edit.run)
         if not flow.speaks(edit.member, edit.name) or not self.flow.speaks(edit.member, edit.name):
             return True
-        if edit.first and blank(edit.value):
+        if edit.unmet and blank(edit.value):
             return True
         if any(self._saw(edit, e) for e in later) or self._deleted(edit):
             return True
@@ -180,7 +179,7 @@ class Rest:
             if edit.name in values
         ):
             return True
-        if self._on_its_own(edit) or self._taken_back(edit):
+        if self._on_its_own(edit) or self._taken_back(edit) or self._withdrawn(edit):
             return True
         mine = self.entities.get(edit.person, set())
         open_ = self.view.open
@@ -189,8 +188,8 @@ class Rest:
         if edit.value is None and any((entity, edit.name) in self.view.firsts for entity in mine):
             return True  # blanked while first sight was open: a blank is filled (law 9)
         options = flow.options(edit.name), self.flow.options(edit.name)
-        united = all(said.get("conflict") == "merge" for said in options)
-        if united and here and not edit.first and not self.operated and not self._ended(edit):
+        united = all(said.get("conflict") in ("merge", ["merge"]) for said in options)
+        if united and here and not edit.unmet and not self.operated and not self._ended(edit):
             return self._merged(edit, later, here)
         for entity in mine:
             texts = [*open_.cases.get(entity, ()), *self._lost(entity, edit)]
@@ -202,7 +201,8 @@ class Rest:
             return self._merged(edit, later, here)
         if self.flow.options(edit.name).get("fill") and edit.value is None:
             return True
-        return self.decided > edit.number and self._decided(edit)
+        # a person's answer overruled it: the value stands in the audit, or in the case closed
+        return self.decided > edit.number and self._told(edit)
 
     def _lost(self, entity: int, edit: Edit) -> list[str]:
         """What the audit says was overruled, by somebody who may."""
@@ -236,16 +236,21 @@ class Rest:
         )
 
     def _deleted(self, edit: Edit) -> bool:
-        """A user who saw it deleted the record."""
-        return any(
-            h.what == "delete"
-            and h.who == "user"
-            and h.person == edit.person
-            and h.before is not None
-            and edit.name in h.before
-            and self._holds(edit, h.member, h.before[edit.name])
-            for h in self.trace.happenings[edit.number :]
-        )
+        """A user who saw it deleted the record; where the field is not written, nobody could."""
+        heard, name = self.flow.heard(), edit.name
+        saw: set[tuple[str, int]] = set()  # records whose users put something else in its place
+        for h in self.trace.happenings[edit.number :]:
+            if h.who != "user" or h.person != edit.person or not h.before:
+                continue
+            at, there = (h.member, h.key), name in h.before
+            if there and self._holds(edit, h.member, h.before[name]):
+                saw.add(at)
+            if h.what != "delete":
+                continue
+            blind = not there or (h.member, name) in self.fields.fixed
+            if at in saw or (blind and h.member in heard and self._told(edit)):
+                return True
+        return False
 
     def _ended(self, edit: Edit) -> bool:
         """A record of this person was deleted since; another may have come."""
@@ -255,8 +260,10 @@ class Rest:
     def _buried(self, edit: Edit) -> bool:
         """Nothing of the person is left, as a policy or a person wanted: the value is in the
         audit."""
-        if not self.buries:
-            return False
+        return self.buries and self._told(edit)
+
+    def _told(self, edit: Edit) -> bool:
+        """The audit has the value."""
         mine = self.entities.get(edit.person, set())
         texts = [text(row) for entity in mine for row in self.view.told.get(entity, ())]
         return self.fields.contains(texts, edit.name, edit.value)
@@ -282,10 +289,30 @@ class Rest:
                 return self.fields.same(edit.name, h.after[edit.name], edit.value)
         return False
 
+    def _withdrawn(self, edit: Edit) -> bool:
+        """What stood there before an edit that never went anywhere is back: where neither a
+        version nor a time tells, nobody can know that somebody did anything there (law 2)."""
+        member = self.flows(edit.run).raw["members"].get(edit.member, {})
+        if member.get("version") or member.get("modified"):
+            return False
+        name, mine, elsewhere = edit.name, [edit.saw], []
+        for h in reversed(self.trace.happenings[: edit.number]):
+            if h.person != edit.person or h.after is None or name not in h.after:
+                continue
+            if (h.member, h.key) != (edit.member, edit.key):
+                elsewhere.append(h.after[name])
+            elif h.before is None or name in h.sent:
+                return False
+            elif self._holds(edit, edit.member, h.before[name]):
+                return not any(self.fields.same(name, a, b) for a in mine for b in elsewhere)
+            else:
+                mine.append(h.before[name])
+        return False
+
     def _merged(self, edit: Edit, later: Sequence[Edit], here: Sequence[_Standing]) -> bool:
         """Sets merge by element: what was added is there, or somebody who saw it took it out."""
         added = set(edit.value or ()) - set(edit.saw or ())
-        removed = set(edit.saw or ()) - set(edit.value or ())
+        removed = set(edit.saw or ()) - set(edit.value or ()) if not edit.unmet else set()
         took = {
             t
             for e in later
@@ -304,12 +331,6 @@ class Rest:
             if self.flow.is_target(member) and edit.name in values
         ]
         return all(added - took <= final and not (removed - gave) & final for final in finals)
-
-    def _decided(self, edit: Edit) -> bool:
-        """A person's answer overruled it: the value stands in the audit, or in the case closed."""
-        mine = self.entities.get(edit.person, set())
-        texts = [text(row) for entity in mine for row in self.view.told.get(entity, ())]
-        return self.fields.contains(texts, edit.name, edit.value)
 
 
 def text(row: Mapping[str, Any]) -> str:
