@@ -198,17 +198,21 @@ def _against(
     deleters: Sequence[str],
 ) -> tuple[str, ...]:
     """Who speaks against the deletion: members with an edit; or the deleter itself, when it had
-    not yet received what was agreed, or stood in an open conflict (law 12)."""
+    not yet received what was agreed, had never been read, or stood in an open conflict (law 12)."""
     found = set(_differing(rules, sides))
     for merged in merges:
         found.update(m for m in merged.edited if m not in deleters)
         if merged.frozen:
             found.update(m for m in sides if m not in deleters)
     for member in deleters:
+        bases = entity.links[member].bases
         behind = any(
-            base.seq < entity.agreed[name].seq or base.sent is not UNSET or base.unproven
-            for name, base in entity.links[member].bases.items()
-            if name in entity.agreed
+            name not in bases
+            or bases[name].seq < agreed.seq
+            or bases[name].sent is not UNSET
+            or bases[name].unproven
+            for name, agreed in entity.agreed.items()
+            if name in bases or name in rules.members[member].reads
         )
         stood = any(c.source == member for case in entity.cases for c in case.candidates)
         pending = behind and sides[member].link.member == member
