@@ -91,5 +91,10 @@ class Holder:
         boot, dot, _ = self.started.partition(".")
         return boot if dot else ""
 
+    @property
+    def clock(self) -> str:
+        """Names the monotonic clock it reads; where no boot is known, nobody else's."""
+        return self.boot or f"{self.host} {self.pid} {self.started}"
+
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"

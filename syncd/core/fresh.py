@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
 
 from syncd.core.model import (
     Agreed,
@@ -31,7 +30,6 @@ def plan_fresh(
     rules: FlowRules,
     entity: Entity,
     reads: Mapping[str, Read],
-    now: datetime,
     run: int,
     tick: int,
 ) -> EntityPlan | None:
@@ -92,7 +90,6 @@ def plan_fresh(
         row_hash=record.row_hash,
         fingerprint=member.fingerprint,
         moved_tick=tick,
-        moved_at=now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
     )
     return EntityPlan(
         replace(entity, agreed=agreed, links={name: known}), tuple(operations), changed=True

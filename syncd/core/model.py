@@ -136,7 +136,6 @@ class Link:
     own_time    `modified` as it stood after our own last write; that is nobody's edit
     edited      time of the last edit that was not ours
     moved_tick  store tick at which a base last moved: an older read is no evidence
-    moved_at    wall time (canonical datetime) of the same, for the read lag
     fingerprint of mapping and types the bases were made under
     """
 
@@ -150,7 +149,6 @@ class Link:
     created: str | None = None
     row_hash: int | None = None
     moved_tick: int = 0
-    moved_at: str | None = None
     fingerprint: str = ""
 
 
@@ -186,6 +184,7 @@ class Read:
     """What this run knows of one member's record of one entity.
 
     tick     store tick at which the read began
+    shows    the last tick whose writes it must show; None = `tick`, 0 = none (a read that lags)
     complete the member was read whole in this run: absence of a candidate there is proven
     """
 
@@ -194,6 +193,7 @@ class Read:
     tick: int = 0
     complete: bool = False
     reason: str = ""
+    shows: int | None = None
 
 
 class OpKind(StrEnum):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 
 from syncd.core.model import UNSET, Base, Fields, Link, LinkState, Read, ReadStatus, Record
 from syncd.core.rules import FlowRules, MemberRules
@@ -40,22 +39,22 @@ class Side:
 
 
 def observe(
-    rules: FlowRules, links: Mapping[str, Link], reads: Mapping[str, Read], now: datetime
+    rules: FlowRules, links: Mapping[str, Link], reads: Mapping[str, Read]
 ) -> dict[str, Side]:
     """One side for each live link of a member in the config, in the order of member names."""
     return {
-        name: _side(rules.members[name], links[name], reads.get(name), now)
+        name: _side(rules.members[name], links[name], reads.get(name))
         for name in sorted(links)
         if name in rules.members and links[name].state is LinkState.LIVE
     }
 
 
-def _side(member: MemberRules, link: Link, read: Read | None, now: datetime) -> Side:
+def _side(member: MemberRules, link: Link, read: Read | None) -> Side:
     if read is None:
         read = Read(ReadStatus.UNREAD, reason="not read")
     record = read.record
     version = record.version if record is not None else None
-    if read.status is not ReadStatus.UNREAD and not _evidence(member, link, read, now):
+    if read.status is not ReadStatus.UNREAD and not _evidence(link, read):
         read = Read(ReadStatus.UNREAD, reason="read before its last write could be seen")
     if read.status is ReadStatus.SAME:
         same = {name: base.value for name, base in link.bases.items()}
@@ -84,16 +83,15 @@ def _side(member: MemberRules, link: Link, read: Read | None, now: datetime) -> 
     return side
 
 
-def _evidence(member: MemberRules, link: Link, read: Read, now: datetime) -> bool:
+def _evidence(link: Link, read: Read) -> bool:
     version = read.record.version if read.record is not None else None
     told = version is not None and link.version is not None
     if told and version == link.version:
         return True  # read at the very version the base was confirmed at
     if read.tick < link.moved_tick:
         return False
-    if member.read_lag and link.moved_at is not None:
-        quiet = datetime.fromisoformat(link.moved_at) + timedelta(seconds=member.read_lag)
-        return now >= quiet or (told and _later(read.record, link))
+    if read.shows is not None and read.shows < link.moved_tick:  # a copy that lags may lack it
+        return told and _later(read.record, link)
     return True
 
 

@@ -1,11 +1,10 @@
-"""One entity's plan: (rules, state, what was read, decisions, now) → the state to record and the
+"""One entity's plan: (rules, state, what was read, decisions) → the state to record and the
 operations to send. Pure; the same for any order of members (law 8)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 
 from syncd.core.fresh import plan_fresh
 from syncd.core.merge import merge_group
@@ -37,7 +36,6 @@ def plan_entity(
     entity: Entity,
     reads: Mapping[str, Read],
     decisions: Sequence[Decision],
-    now: datetime,
     run: int,
     tick: int,
 ) -> EntityPlan:
@@ -55,10 +53,10 @@ def plan_entity(
     if any(kind is not OpKind.UPDATE for kind in entity.unsettled.values()):
         return EntityPlan(entity, cases=entity.cases, waits=True)
     if not (entity.id or entity.agreed or entity.cases or decisions) and len(entity.links) == 1:
-        planned = plan_fresh(rules, entity, reads, now, run, tick)
+        planned = plan_fresh(rules, entity, reads, run, tick)
         if planned is not None:
             return planned
-    return _EntityPlanning(rules, entity, reads, decisions, now, run, tick).plan()
+    return _EntityPlanning(rules, entity, reads, decisions, run, tick).plan()
 
 
 class _EntityPlanning:
@@ -68,13 +66,12 @@ class _EntityPlanning:
         entity: Entity,
         reads: Mapping[str, Read],
         decisions: Sequence[Decision],
-        now: datetime,
         run: int,
         tick: int,
     ) -> None:
         self.rules, self.entity, self.reads = rules, entity, reads
-        self.decisions, self.now, self.run, self.tick = decisions, now, run, tick
-        self.sides = observe(rules, entity.links, reads, now)
+        self.decisions, self.run, self.tick = decisions, run, tick
+        self.sides = observe(rules, entity.links, reads)
         self.sending = Sending(rules, reads)
         self.cases: list[Case] = []
         self.notes: list[Note] = []
@@ -241,7 +238,7 @@ class _EntityPlanning:
         elif not known:
             link = replace(link, row_hash=None)
         if moved:
-            link = replace(link, moved_tick=self.tick, moved_at=_stamp(self.now))
+            link = replace(link, moved_tick=self.tick)
         return replace(link, bases=dict(bases))
 
     # -- creating ----------------------------------------------------------------------------
@@ -346,7 +343,3 @@ def _rebased(rules: FlowRules, entity: Entity, sides: Mapping[str, Side]) -> dic
             agreed[name] = replace(now, value=new.value)
             break
     return agreed
-
-
-def _stamp(now: datetime) -> str:
-    return now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from syncd.core.model import (
     UNSET,
@@ -41,7 +40,6 @@ def settled(
     operation: Operation,
     outcome: Settled,
     tick: int,
-    now: datetime,
     fingerprint: str = "",
 ) -> Entity:
     """The entity after one outcome. `fingerprint` of the member's mapping, for a new link."""
@@ -58,7 +56,6 @@ def settled(
         bases = {name: replace(base, sent=UNSET) for name, base in link.bases.items()}
         row_hash = link.row_hash if outcome.status == "rejected" else None
         return _with(entity, replace(link, bases=bases, row_hash=row_hash))
-    stamp = now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     match operation.kind:
         case OpKind.CREATE:
             record = outcome.record
@@ -66,25 +63,23 @@ def settled(
             if key is None:
                 raise ValueError("an applied create has a key")
             link = Link(member, key, fingerprint=fingerprint)
-            return _with(entity, _confirmed(link, operation, record, tick, stamp))
+            return _with(entity, _confirmed(link, operation, record, tick))
         case _ if member not in entity.links:
             return entity  # settled late: the link went its own way meanwhile
         case OpKind.UPDATE:
             link = entity.links[member]
-            return _with(entity, _confirmed(link, operation, outcome.record, tick, stamp))
+            return _with(entity, _confirmed(link, operation, outcome.record, tick))
         case OpKind.ARCHIVE:
             archived = replace(entity.links[member], state=LinkState.ARCHIVED, moved_tick=tick)
             return _end(_with(entity, archived))
         case OpKind.DELETE:
             links = dict(entity.links)
             link = links.pop(member)
-            gone = replace(link, state=LinkState.GONE, moved_tick=tick, moved_at=stamp)
+            gone = replace(link, state=LinkState.GONE, moved_tick=tick)
             return _end(replace(entity, links=links, gone=(*entity.gone, gone)))
 
 
-def _confirmed(
-    link: Link, operation: Operation, record: Record | None, tick: int, stamp: str
-) -> Link:
+def _confirmed(link: Link, operation: Operation, record: Record | None, tick: int) -> Link:
     bases: dict[str, Base] = dict(link.bases)
     stands: Fields = record.fields if record is not None else {}
     for name, sent in operation.fields.items():
@@ -96,7 +91,7 @@ def _confirmed(
         else:
             bases[name] = Base(sent, seq, unproven=True, seen=_seen(bases.get(name), seq))
     if record is None:
-        return replace(link, bases=bases, row_hash=None, moved_tick=tick, moved_at=stamp)
+        return replace(link, bases=bases, row_hash=None, moved_tick=tick)
     return replace(
         link,
         bases=bases,
@@ -105,7 +100,6 @@ def _confirmed(
         created=record.created or link.created,
         row_hash=record.row_hash if _known(bases, stands) else None,
         moved_tick=tick,
-        moved_at=stamp,
     )
 
 

@@ -209,7 +209,6 @@ def settle_outcomes(
     """Bases, links, quarantine, audit and journal advance together."""
     answers = {outcome.op_id: outcome for outcome in outcomes}
     flow, run, at = context.flow, context.number, _text(context)
-    now = context.seams.clock.now()  # of the answer: a long run may outlast a read lag
     with context.store.write(context.fence) as conn:
         tick = context.store.tick(conn)
         loaded = shadow.load_entities(conn, flow, list({e.entity for e in entries}))
@@ -228,9 +227,7 @@ def settle_outcomes(
             entity = state[entry.entity]
             after = _after(context, name, outcome)
             result = Settled(str(outcome.status), after, outcome.key)
-            state[entry.entity] = settled(
-                entity, entry.operation, result, tick, now, entry.fingerprint
-            )
+            state[entry.entity] = settled(entity, entry.operation, result, tick, entry.fingerprint)
             touched.add(entry.entity)
             opstate = STATES[outcome.status]
             _count(context, name, entry, outcome, done)

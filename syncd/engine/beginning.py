@@ -3,15 +3,16 @@ and says what earlier runs left."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from syncd.engine.opening import OpenFlow
-from syncd.store import journal, rebuild, runs, shadow, voided
+from syncd.store import journal, moments, rebuild, runs, shadow, voided
 from syncd.store.flows import MemberState
+from syncd.store.moments import Moment
 
 Remember = Callable[[str], dict[str, object]]
 """What the store keeps of a member's mapping."""
@@ -24,6 +25,7 @@ class Begun:
     flow, run  their numbers; of a dry run, which is not recorded, 0
     now        what counts as now for the whole run
     relinking  the state was rebuilt: nothing is created or deleted until a person confirms
+    shows      by member whose reads lag, the last tick whose writes they must show
     keyed      digest of the match rules that the match keys in the store were made by
     decisions  that wait for a run
     dropped    operations of an interrupted run that were never sent
@@ -38,22 +40,37 @@ class Begun:
     decisions: Sequence[int] = ()
     dropped: int = 0
     unsettled: Sequence[tuple[str, str | None]] = ()
+    shows: Mapping[str, int] = field(default_factory=dict)
 
 
-def look(conn: Connection, flow: OpenFlow, now: datetime) -> Begun:
+def look(conn: Connection, flow: OpenFlow, now: datetime, moment: Moment) -> Begun:
     """For a dry run, which changes nothing."""
     number = shadow.flow_id(conn, flow.name, create=False)
     relinking = rebuild.relinking(conn, flow.name)
-    return Begun(number, 0, now, relinking, shadow.keyed(conn, number))
+    shows = moments.shown(conn, number, moment, lags(flow))
+    return Begun(number, 0, now, relinking, shadow.keyed(conn, number), shows=shows)
 
 
 def begin(
-    conn: Connection, flow: OpenFlow, remember: Remember, now: datetime, *, mode: str, holder: str
+    conn: Connection,
+    flow: OpenFlow,
+    remember: Remember,
+    now: datetime,
+    moment: Moment,
+    tick: int,
+    *,
+    mode: str,
+    holder: str,
 ) -> Begun:
+    """tick: of the transaction that takes the lease."""
     number = shadow.flow_id(conn, flow.name)
     at = now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     _introduce(conn, number, flow, remember)
     runs.interrupt(conn, number, at=at)
+    shows: Mapping[str, int] = {}
+    if lagging := lags(flow):
+        shows = moments.shown(conn, number, moment, lagging)
+        moments.note(conn, number, moment, tick, forget=min(shows.values()))
     return Begun(
         number,
         runs.start(conn, number, mode, at=at, holder=holder),
@@ -63,7 +80,13 @@ def begin(
         voided.waiting(conn, number),
         journal.supersede_planned(conn, number),
         journal.unsettled_batches(conn, number),
+        shows,
     )
+
+
+def lags(flow: OpenFlow) -> dict[str, float]:
+    """By member, seconds for which a read may miss our own write; members without are left out."""
+    return {n: m.read_lag for n, m in flow.compiled.rules.members.items() if m.read_lag}
 
 
 def _introduce(conn: Connection, number: int, flow: OpenFlow, remember: Remember) -> None:

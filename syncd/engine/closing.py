@@ -13,7 +13,17 @@ from syncd.engine.context import RunContext
 from syncd.engine.holding import Tripped
 from syncd.engine.result import RunMode, RunReport, RunState
 from syncd.errors import SyncdError
-from syncd.store import conflicts, holds, journal, lease, matters, quarantine, runs, shadow
+from syncd.store import (
+    conflicts,
+    holds,
+    journal,
+    lease,
+    matters,
+    moments,
+    quarantine,
+    runs,
+    shadow,
+)
 from syncd.store.lease import Fence
 
 
@@ -118,6 +128,10 @@ def finish(context: RunContext, fence: Fence, error: SyncdError | None) -> None:
         if error is None:
             judge(context, conn)
         _record_end(context, conn, error)
+        if context.begun.shows:
+            clock = context.seams.clock.monotonic()
+            now = moments.Moment(fence.holder.clock, int(clock * 1000))
+            moments.note(conn, context.flow, now, context.store.last_tick(conn))
 
 
 def _record_end(context: RunContext, conn: Connection, error: SyncdError | None) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from functools import partial
 from itertools import chain
 
@@ -83,16 +82,20 @@ def _confirm_missing(context: RunContext, name: str) -> None:
 
 def _missed_again(context: RunContext, name: str) -> None:
     """Both listings must lie further apart than what a read there may miss."""
-    lag = timedelta(seconds=context.rules.members[name].read_lag)
-    before = (context.now - lag).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    shows = context.begun.shows.get(name)
     for block in context.stage.missing(name):
         keys = [seen.key for seen in block]
         with context.store.read() as conn:
             first = missed.since(conn, context.flow, name, keys)
         if context.fence is not None:
             with context.store.write(context.fence) as conn:
-                missed.note(conn, context.flow, name, keys, run=context.number, at=context.at)
-        doubtful = [s.id for s in block if s.key not in first or first[s.key] > before]
+                tick = context.store.tick(conn)
+                missed.note(conn, context.flow, name, keys, run=context.number, tick=tick)
+        doubtful = [
+            s.id
+            for s in block
+            if s.key not in first or (shows is not None and first[s.key] > shows)
+        ]
         context.stage.doubt(doubtful, "it was not listed once, which proves nothing yet")
     if context.fence is not None and context.options.mode is not RunMode.ENTITY:
         with context.store.write(context.fence) as conn:

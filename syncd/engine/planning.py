@@ -180,7 +180,7 @@ def _plan_one(
     rules = undo.without(context.rules, items)
     known = reads(context, entity, rows, fetched, entity.id in state.blocked)
     decisions = state.decisions.get(entity.id, ()) if entity.id else ()
-    plan = plan_entity(rules, entity, known, decisions, context.now, context.number, PLANNED_TICK)
+    plan = plan_entity(rules, entity, known, decisions, context.number, PLANNED_TICK)
     solved = _solved(entity, plan, state)
     plan = _tidy(context, entity, plan, state)
     if context.stage.any_waiting and not entity.id:

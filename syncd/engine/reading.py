@@ -49,22 +49,23 @@ def _read(
     if pulled is None or not pulled.read:
         why = pulled.error.message if pulled and pulled.error else "not read"
         return Read(ReadStatus.UNREAD, reason=why)
+    shows = context.begun.shows.get(name)
     searched = (pulled.complete or pulled.searched) and not blocked and not pulled.empty
     link = entity.links.get(name)
     if link is None:
-        return Read(ReadStatus.SAME, None, pulled.tick, searched)
+        return Read(ReadStatus.SAME, None, pulled.tick, searched, shows=shows)
     if (name, link.key) in fetched:
         return fetched[name, link.key]
     row = rows.get((name, link.key))
     if row is not None and row.status in ("bad", "unread"):
         return Read(ReadStatus.UNREAD, reason=row.reason)
     if row is not None and row.status == "missing":
-        return Read(ReadStatus.MISSING, None, pulled.tick, searched)
+        return Read(ReadStatus.MISSING, None, pulled.tick, searched, shows=shows)
     if row is not None:
-        return Read(ReadStatus.SEEN, row.record, pulled.tick, searched)
+        return Read(ReadStatus.SEEN, row.record, pulled.tick, searched, shows=shows)
     if pulled.empty:
         return Read(ReadStatus.UNREAD, reason="not a single record was read there")
-    return Read(ReadStatus.SAME, None, pulled.tick, searched)
+    return Read(ReadStatus.SAME, None, pulled.tick, searched, shows=shows)
 
 
 def fetch(
@@ -92,6 +93,7 @@ def _fetch(
     reader = context.readers[name]
     with context.store.read() as conn:
         tick = context.store.last_tick(conn)
+    shows = context.begun.shows.get(name)
     searched = pulled.searched and not pulled.empty
     try:
         rows = {row.key: row for row in reader.endpoint.get([link.key for link in links])}
@@ -102,12 +104,12 @@ def _fetch(
     for link in links:
         row = rows.get(link.key)
         if row is None or row.deleted:
-            found[name, link.key] = Read(ReadStatus.MISSING, None, tick, searched)
+            found[name, link.key] = Read(ReadStatus.MISSING, None, tick, searched, shows=shows)
             continue
         record, complaint = reader.record(row, None, link.fingerprint)
         found[name, link.key] = (
             Read(ReadStatus.UNREAD, reason=complaint)
             if complaint
-            else Read(ReadStatus.SEEN, record, tick, searched)
+            else Read(ReadStatus.SEEN, record, tick, searched, shows=shows)
         )
     return found

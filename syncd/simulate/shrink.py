@@ -47,6 +47,8 @@ def _pass(script: Script, still: Fails) -> Script:
         if still(candidate):
             script = candidate
     for name in script.systems:
+        if name not in script.flow["members"]:
+            continue  # it joins later, as it is
         for candidate_traits in _plainer(script.systems[name], bool(script.objects)):
             candidate = with_traits(script, name, candidate_traits)
             if still(candidate):
@@ -94,8 +96,23 @@ def without_field(script: Script, name: str) -> Script:
         for member, said in flow["members"].items()
     }
     events = tuple(e for e in script.events if e.name != name)
-    changes = tuple(c for c in script.changes if name not in c.patch.get("fields", {}))
+    changes = tuple(
+        replace(c, patch=_unmapped(c.patch, name))
+        for c in script.changes
+        if name not in c.patch.get("fields", {})
+    )
     return replace(script, flow=flow, events=events, changes=changes)
+
+
+def _unmapped(patch: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Members that join do so without the field."""
+    members = {
+        member: {**said, "fields": {n: c for n, c in said["fields"].items() if n != name}}
+        if said is not None and "fields" in said
+        else said
+        for member, said in patch.get("members", {}).items()
+    }
+    return {**patch, "members": members} if members else patch
 
 
 def _spare(flow: Mapping[str, Any]) -> list[str]:

@@ -34,7 +34,6 @@ _FACTS = (
     "edited",
     "created",
     "moved_tick",
-    "moved_at",
     "fingerprint_id",
 )
 _LINK = ("member_id", "key", "entity_id", "state", *_FACTS)
@@ -245,7 +244,6 @@ def facts(link: Link, known: Names, agreed: Mapping[str, Agreed]) -> tuple[Any, 
         link.edited,
         link.created,
         link.moved_tick,
-        link.moved_at,
         known.fingerprints[known.ids[link.member], digest] if digest else None,
     )
 
@@ -269,9 +267,8 @@ def read_link(
         edited,
         created,
         moved_tick,
-        moved_at,
         fingerprint_id,
-    ) = row[:13]
+    ) = row[:12]
     if base is not None or in_step is None:
         in_step = codec.decode_base(base, agreed)
     return Link(
@@ -285,7 +282,6 @@ def read_link(
         created,
         row_hash,
         moved_tick,
-        moved_at,
         known.digest(fingerprint_id),
     )
 

@@ -13,7 +13,7 @@ from syncd.store import bulk, tables
 from syncd.store.flows import names
 
 _M = tables.missed.c
-_SINCE = select(_M.key, _M.at).where(
+_SINCE = select(_M.key, _M.tick).where(
     _M.member_id == bindparam("member"), bulk.among(_M.key, "keys")
 )
 _FORGET = tables.missed.delete().where(
@@ -21,19 +21,19 @@ _FORGET = tables.missed.delete().where(
 )
 
 
-def since(conn: Connection, flow: int, member: str, keys: Sequence[str]) -> dict[str, str]:
-    """Those of the records that the last complete listing did not show either, and when they were
-    first missed."""
+def since(conn: Connection, flow: int, member: str, keys: Sequence[str]) -> dict[str, int]:
+    """Those of the records that the last complete listing did not show either, and at which tick
+    they were first missed."""
     number = names(conn, flow).ids.get(member)
-    found: dict[str, str] = {}
+    found: dict[str, int] = {}
     for part in bulk.chunks(keys):
         rows = conn.execute(_SINCE, {"member": number, "keys": part})
-        found.update((str(key), str(at)) for key, at in rows)
+        found.update((str(key), int(tick)) for key, tick in rows)
     return found
 
 
 def note(
-    conn: Connection, flow: int, member: str, keys: Sequence[str], *, run: int, at: str
+    conn: Connection, flow: int, member: str, keys: Sequence[str], *, run: int, tick: int
 ) -> None:
     """A complete listing did not show these."""
     number = names(conn, flow).ids[member]
@@ -48,8 +48,8 @@ def note(
     bulk.insert(
         conn,
         tables.missed,
-        ("member_id", "key", "run_id", "at"),
-        [(number, key, run, at) for key in keys if key not in known],
+        ("member_id", "key", "run_id", "tick"),
+        [(number, key, run, tick) for key in keys if key not in known],
     )
 
 

@@ -132,7 +132,6 @@ def _facts() -> list[Column[object]]:  # of a link and its tombstone
         Column("edited", Text),
         Column("created", Text),
         Column("moved_tick", BigInteger, nullable=False),
-        Column("moved_at", Text),
         Column("fingerprint_id", Integer),
     ]
 
@@ -169,7 +168,18 @@ missed = Table(
     Column("member_id", Integer, primary_key=True, autoincrement=False),
     Column("key", Key, primary_key=True),
     Column("run_id", BigInteger, nullable=False),  # of the last complete listing without it
-    Column("at", Text, nullable=False),  # when it was first missed
+    Column("tick", BigInteger, nullable=False),  # when it was first missed
+    sqlite_with_rowid=False,
+)
+
+# Of flows with a member whose reads lag: where the ticks stood by the clock of a boot.
+moment = Table(
+    "moment",
+    metadata,
+    Column("flow_id", Integer, primary_key=True, autoincrement=False),
+    Column("boot", Text, primary_key=True),
+    Column("tick", BigInteger, primary_key=True, autoincrement=False),
+    Column("ms", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 

@@ -112,7 +112,6 @@ def links(draw: st.DrawFn, member: str, what: dict[str, Agreed], *, gone: bool =
         created=draw(st.none() | texts),
         row_hash=draw(st.none() | st.integers(-(2**63), 2**63 - 1)),
         moved_tick=draw(st.integers(0, 2**40)),
-        moved_at=draw(times),
         fingerprint=draw(st.sampled_from(["", "f1", "f2"])),
     )
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from law.history import History
 from law.tables import Nature, Step
-from law.worlds import FIELDS, GROUPS, MEMBERS, NOW, RUN, TICK, fold, valid
+from law.worlds import FIELDS, GROUPS, MEMBERS, RUN, TICK, fold, valid
 
 from syncd.core.model import (
     Agreed,
@@ -95,7 +95,7 @@ def test_f25_a_set_read_in_another_form_after_an_unproven_write_is_reviewed() ->
             for m, r in rules.members.items()
         },
     )
-    plan = plan_entity(only, entity, {"a": same, "b": fewer, "c": same}, (), NOW, RUN, TICK)
+    plan = plan_entity(only, entity, {"a": same, "b": fewer, "c": same}, (), RUN, TICK)
     assert plan.entity.agreed["tags"].value == ["p", "q"]
     assert [case.kind for case in plan.cases] == [CaseKind.UNPROVEN]
     assert not plan.operations
@@ -266,14 +266,13 @@ def test_f26_a_form_seen_after_another_value_was_sent_is_no_form_of_this_one() -
 def test_f7_another_version_within_the_lag_may_be_the_one_before(modified: str | None) -> None:
     """A copy that lags answers with the version before our write: no edit, unless it is later."""
     rules = flow()
-    members = {m: replace(r, read_lag=600.0) for m, r in rules.members.items()}
     rules = replace(
         rules,
         fields={"name": rules.fields["name"]},
         groups=(("name",),),
         members={
             m: replace(r, reads=frozenset({"name"}), writes=frozenset({"name"}))
-            for m, r in members.items()
+            for m, r in rules.members.items()
         },
     )
     links = {
@@ -284,15 +283,14 @@ def test_f7_another_version_within_the_lag_may_be_the_one_before(modified: str |
             version="2",
             own_time="2026-05-04T11:55:00Z",
             moved_tick=10,
-            moved_at="2026-05-04T11:55:00.000000Z",
         )
         for m in "ab"
     }
     entity = Entity(1, agreed={"name": Agreed("new", 2, Origin("a", 1, "edited"))}, links=links)
     record = Record("b1", {"name": "old"}, version="1", modified=modified)
-    late = Read(ReadStatus.SEEN, record, tick=50, complete=True)
+    late = Read(ReadStatus.SEEN, record, tick=50, complete=True, shows=9)
     reads = {"a": Read(ReadStatus.SAME, tick=50), "b": late, "c": Read(ReadStatus.UNREAD)}
-    plan = plan_entity(rules, entity, reads, (), NOW, RUN, TICK)
+    plan = plan_entity(rules, entity, reads, (), RUN, TICK)
     later = modified is not None and modified > "2026-05-04T11:55"
     assert plan.entity.agreed["name"].value == ("old" if later else "new")
 
@@ -309,7 +307,7 @@ def test_i2_a_set_overwritten_where_it_has_no_say_is_told() -> None:
         m: Read(ReadStatus.SEEN, Record(m, {**whole, "tags": held[m]}), TICK, True) for m in MEMBERS
     }
     entity = Entity(0, links={m: Link(m, m) for m in MEMBERS})
-    plan = plan_entity(rules, entity, reads, (), NOW, RUN, TICK)
+    plan = plan_entity(rules, entity, reads, (), RUN, TICK)
     assert plan.entity.agreed["tags"].value == ["1"]
     lost = [(n.member, n.values) for n in plan.notes if n.kind is NoteKind.LOST]
     assert lost == [("c", {"tags": ["9"]})]

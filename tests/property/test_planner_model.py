@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from law import SCALE, show
 from law.compare import disagreements
-from law.worlds import NOW, RUN, TICK, World, worlds
+from law.worlds import RUN, TICK, World, worlds
 
 from syncd.core.model import EntityPlan
 from syncd.core.plan import plan_entity
@@ -19,7 +19,7 @@ BROAD = settings(
 
 
 def plan_of(world: World) -> EntityPlan:
-    return plan_entity(world.rules, world.entity, world.reads, (), NOW, RUN, TICK)
+    return plan_entity(world.rules, world.entity, world.reads, (), RUN, TICK)
 
 
 def check(world: World) -> None:

@@ -62,14 +62,14 @@ def null_taken_for_unread(*question: Any) -> EntityPlan:
 
 def unread_taken_for_deleted(*question: Any) -> EntityPlan:
     """A member that could not be read has lost its records (against I14)."""
-    rules, entity, reads, decisions, now, run, tick = question
+    rules, entity, reads, decisions, run, tick = question
     gone = {
         m: Read(ReadStatus.MISSING, tick=tick, complete=True)
         if r.status is ReadStatus.UNREAD and m in entity.links
         else r
         for m, r in reads.items()
     }
-    return plan_entity(rules, entity, gone, decisions, now, run, tick)
+    return plan_entity(rules, entity, gone, decisions, run, tick)
 
 
 def losers_keep_their_base(*question: Any) -> EntityPlan:
@@ -87,16 +87,16 @@ def losers_keep_their_base(*question: Any) -> EntityPlan:
 
 def old_reads_believed(*question: Any) -> EntityPlan:
     """A read begun before the base moved counts as one of now (F7)."""
-    rules, entity, reads, decisions, now, run, tick = question
+    rules, entity, reads, decisions, run, tick = question
     fresh = {m: replace(r, tick=tick) for m, r in reads.items()}
-    return plan_entity(rules, entity, fresh, decisions, now, run, tick)
+    return plan_entity(rules, entity, fresh, decisions, run, tick)
 
 
 def lag_ignored(*question: Any) -> EntityPlan:
     """A read within the lag counts as one of now."""
-    rules, *rest = question
-    members = {m: replace(r, read_lag=0.0) for m, r in rules.members.items()}
-    return plan_entity(replace(rules, members=members), *rest)
+    rules, entity, reads, *rest = question
+    all_shown = {m: replace(r, shows=None) for m, r in reads.items()}
+    return plan_entity(rules, entity, all_shown, *rest)
 
 
 def old_answers_taken(*question: Any) -> EntityPlan:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from law import SCALE, show
 from law.mutants import broken, caught
-from law.worlds import FIELDS, GROUPS, MEMBERS, NOW, RUN, TICK, World, worlds
+from law.worlds import FIELDS, GROUPS, MEMBERS, RUN, TICK, World, worlds
 
 from syncd.core.model import (
     UNSET,
@@ -35,7 +35,7 @@ Planner = Callable[..., EntityPlan]
 
 
 def plan_of(world: World, planner: Planner = plan_entity) -> EntityPlan:
-    return planner(world.rules, world.entity, world.reads, (), NOW, RUN, TICK)
+    return planner(world.rules, world.entity, world.reads, (), RUN, TICK)
 
 
 def shift(value: Value) -> Value:
@@ -82,7 +82,7 @@ def plain(world: World) -> bool:
         record = world.reads[member].record
         if record is None or world.reads[member].tick < link.moved_tick:
             return False
-        if world.rules.members[member].read_lag:
+        if world.reads[member].shows is not None:
             return False
         for name, base in link.bases.items():
             compare, value = world.rules.fields[name].compare, record.fields[name]
@@ -213,8 +213,9 @@ def unremembered(world: World, member: str) -> World:
     whole = remapped(world)
     record = whole.reads[member].record
     assert record is not None
-    read = replace(whole.reads[member], record=replace(record, former=None))
-    changed = replace(whole.rules.members[member], read_lag=0.0)  # what it says is evidence
+    # what it says is evidence
+    read = replace(whole.reads[member], record=replace(record, former=None), shows=None)
+    changed = whole.rules.members[member]
     rules = replace(world.rules, members={**world.rules.members, member: changed})
     return replace(world, rules=rules, reads={**world.reads, member: read})
 

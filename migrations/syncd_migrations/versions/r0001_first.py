@@ -164,7 +164,6 @@ def upgrade() -> None:
         sa.Column("edited", sa.Text(), nullable=True),
         sa.Column("created", sa.Text(), nullable=True),
         sa.Column("moved_tick", sa.BigInteger(), nullable=False),
-        sa.Column("moved_at", sa.Text(), nullable=True),
         sa.Column("fingerprint_id", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("member_id", "key", name=op.f("pk_link")),
         sqlite_with_rowid=False,
@@ -191,8 +190,17 @@ def upgrade() -> None:
         sa.Column("member_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("key", KEY, nullable=False),
         sa.Column("run_id", sa.BigInteger(), nullable=False),
-        sa.Column("at", sa.Text(), nullable=False),
+        sa.Column("tick", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("member_id", "key", name=op.f("pk_missed")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "moment",
+        sa.Column("flow_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("boot", sa.Text(), nullable=False),
+        sa.Column("tick", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("flow_id", "boot", "tick", name=op.f("pk_moment")),
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -277,7 +285,6 @@ def upgrade() -> None:
         sa.Column("edited", sa.Text(), nullable=True),
         sa.Column("created", sa.Text(), nullable=True),
         sa.Column("moved_tick", sa.BigInteger(), nullable=False),
-        sa.Column("moved_at", sa.Text(), nullable=True),
         sa.Column("fingerprint_id", sa.Integer(), nullable=True),
         sa.Column("gone_at", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tombstone")),

@@ -42,11 +42,12 @@ def edits(trace: Trace, fields: Fields) -> list[Edit]:
             saw = h.before[name] if h.before is not None else None
             value = h.after[name]
             entered = h.what == "insert"
+            unmet = entered or not met(trace, (h.member, h.key), h.number, surely=False)
             if (entered and not blank(value)) or not fields.same(name, saw, value):
                 found.append(
                     Edit(
                         h.number, h.run, h.time, h.member, h.key, h.person, name, saw, value,
-                        entered, entered or not met(trace, (h.member, h.key), h.number, surely=False),
+                        entered, unmet,
                     )
                 )  # fmt: skip
     return found

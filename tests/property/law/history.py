@@ -48,6 +48,7 @@ class History(Tables):
         self.planner = planner
         self.past: dict[str, tuple[int, datetime, dict[str, Stand]]] = {}
         self.tick, self.run_id = 10, 0
+        self.ticked: list[tuple[datetime, int]] = []  # when which tick was the last
         self.entity = Entity(0)
         self.notes: list[Note] = []
         self.cases: tuple[Case, ...] = ()
@@ -94,11 +95,20 @@ class History(Tables):
 
     # one run
 
+    def shows(self, member: str) -> int | None:
+        """Law 5: up to which tick a read begun now must show what was written."""
+        lag = self.natures[member].lag
+        if not lag:
+            return None
+        past = self.now - timedelta(seconds=lag)
+        return max((tick for when, tick in self.ticked if when < past), default=0)
+
     def reads(self, step: Step) -> dict[str, Read]:
         self.tick += 1
         begun, found = self.tick, {}
         for member in MEMBERS:
             tick, table = begun, self.rows[member]
+            shows = self.shows(member)
             if member in step.late and member in self.past:
                 tick, since, table = self.past[member]
                 lag = self.natures[member].lag
@@ -109,16 +119,16 @@ class History(Tables):
             if member in step.away:
                 found[member] = Read(ReadStatus.UNREAD)
             elif link is None:
-                found[member] = self.first_read(member, table, tick)
+                found[member] = self.first_read(member, table, tick, shows)
             elif link.key not in table:
-                found[member] = Read(ReadStatus.MISSING, tick=tick, complete=True)
+                found[member] = Read(ReadStatus.MISSING, None, tick, True, "", shows)
             else:
                 record = self.record(member, table[link.key], without)
                 known = tick == begun and link.row_hash is not None
                 if known and link.row_hash == record.row_hash:
-                    found[member] = Read(ReadStatus.SAME, tick=tick, complete=True)
+                    found[member] = Read(ReadStatus.SAME, None, tick, True, "", shows)
                 else:
-                    found[member] = Read(ReadStatus.SEEN, record, tick=tick, complete=True)
+                    found[member] = Read(ReadStatus.SEEN, record, tick, True, "", shows)
         self.past = {m: (begun, self.now, dict(t)) for m, t in self.rows.items()}
         return found
 
@@ -137,16 +147,18 @@ class History(Tables):
             return []
         return [key for key in table if key not in {g.key for g in self.entity.gone}]
 
-    def first_read(self, member: str, table: Mapping[str, Stand], tick: int) -> Read:
+    def first_read(
+        self, member: str, table: Mapping[str, Stand], tick: int, shows: int | None
+    ) -> Read:
         """A member without a link: linking takes the one record there is as this entity's."""
         waiting = self.entity.unsettled.get(member) is OpKind.CREATE
         free = self.free(table)
         if not free or waiting:
-            return Read(ReadStatus.SAME, tick=tick, complete=True)
+            return Read(ReadStatus.SAME, None, tick, True, "", shows)
         link = Link(member, free[0], fingerprint=self.rules.members[member].fingerprint)
         self.entity = replace(self.entity, links={**self.entity.links, member: link})
         record = self.record(member, table[free[0]])
-        return Read(ReadStatus.SEEN, record, tick=tick, complete=True)
+        return Read(ReadStatus.SEEN, record, tick, True, "", shows)
 
     def run(self, step: Step) -> EntityPlan:
         self.run_id += 1
@@ -156,7 +168,7 @@ class History(Tables):
         reads = self.reads(step)
         asked = self.entity
         self.tick += 1
-        args = (tuple(self.decisions), self.now, self.run_id, self.tick)
+        args = (tuple(self.decisions), self.run_id, self.tick)
         plan = self.planner(self.rules, asked, reads, *args)
         self.log.append(
             f"run {self.run_id} sends {[(o.kind.value, o.member) for o in plan.operations]}"
@@ -175,6 +187,7 @@ class History(Tables):
             self.edit(member, name)
         for op in plan.operations:
             self.apply(op, step.fate.get(op.member, "ok"))
+        self.ticked.append((self.now, self.tick))
         return plan
 
     def watch(
@@ -225,7 +238,7 @@ class History(Tables):
             record = self.record(op.member, stand)
         self.tick += 1
         outcome = Settled(status, record, key)
-        self.entity = settled(self.entity, op, outcome, self.tick, self.now)
+        self.entity = settled(self.entity, op, outcome, self.tick)
         self.log.append(f"  {op.kind.value} {op.member} {dict(op.fields)}: {status}")
 
     def clear_up(self) -> None:
@@ -235,7 +248,7 @@ class History(Tables):
             outcome = Settled(
                 "applied" if happened else "stale", None, op.key if happened else None
             )
-            self.entity = settled(self.entity, op, outcome, self.tick, self.now)
+            self.entity = settled(self.entity, op, outcome, self.tick)
             self.log.append(f"  {op.kind.value} {op.member} cleared up: {outcome.status}")
         self.lost_answers.clear()
 

@@ -95,14 +95,12 @@ class Question:
             return None
         version = read.record.version if read.record is not None else None
         known = version is not None and version == link.version
-        lag = self.rules.members[name].read_lag
         if not known and read.tick < link.moved_tick:
             return None
-        if not known and lag and link.moved_at is not None:
-            quiet = seconds(link.moved_at) + lag
+        if not known and read.shows is not None and link.moved_tick > read.shows:
             mine, its = link.own_time, read.record.modified if read.record is not None else None
             later = self.newer(name) and mine is not None and its is not None and its > mine
-            if not later and self.world.now.timestamp() < quiet:
+            if not later:
                 return None
         if read.record is None:
             return tuple(b.value for b in held)

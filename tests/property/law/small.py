@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from law import SCALE, show
-from law.worlds import MEMBERS, NOW, RUN, TICK, fold, valid
+from law.worlds import MEMBERS, RUN, TICK, fold, valid
 from syncd.core.model import (
     Base,
     Decision,
@@ -75,7 +75,7 @@ def ask(
     decisions: Sequence[Decision] = (),
     planner: Planner = plan_entity,
 ) -> EntityPlan:
-    return planner(rules, entity, reads, decisions, NOW, RUN, TICK)
+    return planner(rules, entity, reads, decisions, RUN, TICK)
 
 
 def told(rules: FlowRules, entity: Entity, reads: Mapping[str, Read], plan: EntityPlan) -> str:

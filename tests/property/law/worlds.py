@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from hypothesis import strategies as st
@@ -32,7 +31,6 @@ from syncd.core.model import (
 from syncd.core.rules import Drift, FieldRules, FlowRules, MemberRules, Mode, Policy
 
 MEMBERS = ("a", "b", "c")
-NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 GROUPS = (("name",), ("city",), ("sum", "unit"), ("tags",))
 FIELDS = tuple(name for group in GROUPS for name in group)
 RUN = 7
@@ -60,12 +58,11 @@ def pool(name: str) -> Sequence[Value]:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class World:
-    """One question: `plan_entity(rules, entity, reads, (), now, RUN, TICK)`."""
+    """One question: `plan_entity(rules, entity, reads, (), RUN, TICK)`."""
 
     rules: FlowRules
     entity: Entity
     reads: Mapping[str, Read]
-    now: datetime = NOW
 
     def __repr__(self) -> str:
         return f"\n{show.flow(self.rules)}\n{show.entity(self.entity, self.reads)}\n"
@@ -126,7 +123,6 @@ def flows(draw: st.DrawFn, /, *, modes: bool = True, **over: Any) -> FlowRules:
             writes=writes,
             validate=valid,
             fingerprint=f"print-{name}",
-            read_lag=draw(st.sampled_from((0.0, 0.0, 0.0, 864_000.0))),
         )
     giver = next(m for m in members.values() if m.mode.is_source)
     for group in GROUPS:
@@ -242,7 +238,6 @@ def linked(
         own_time=own_time,
         edited=draw(st.sampled_from((None, *STAMPS))),
         moved_tick=10,
-        moved_at="2026-05-01T00:00:00Z",
         version=draw(st.sampled_from((None, "1", "1"))),
         fingerprint=rules.members[member].fingerprint,
     )
@@ -258,7 +253,8 @@ def linked(
     shape = draw(st.sampled_from(shapes))
     if shape == "unread":
         return link, Read(ReadStatus.UNREAD)
+    shows = draw(st.sampled_from((None, None, None, 5, 10)))
     if shape == "same":
-        return link, Read(ReadStatus.SAME, tick=50, complete=True)
+        return link, Read(ReadStatus.SAME, None, 50, True, "", shows)
     tick = 5 if shape == "old" else 50  # 5 lies before the base last moved
-    return link, Read(ReadStatus.SEEN, record, tick=tick, complete=True)
+    return link, Read(ReadStatus.SEEN, record, tick, True, "", shows)

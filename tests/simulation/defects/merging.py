@@ -70,7 +70,6 @@ def unread_taken_for_deleted(
     entity: Entity,
     reads: Mapping[str, Read],
     decisions: Sequence[Any],
-    now: Any,
     run: int,
     tick: int,
 ) -> EntityPlan:
@@ -81,14 +80,20 @@ def unread_taken_for_deleted(
         else read
         for member, read in reads.items()
     }
-    return planner(rules, entity, gone, decisions, now, run, tick)
+    return planner(rules, entity, gone, decisions, run, tick)
 
 
 @defect("I2", PLANNER, equal=True, may=lagging)
-def lag_ignored(planner: Planner, rules: FlowRules, *rest: Any) -> EntityPlan:
+def lag_ignored(
+    planner: Planner,
+    rules: FlowRules,
+    entity: Entity,
+    reads: Mapping[str, Read],
+    *rest: Any,
+) -> EntityPlan:
     """A read within a member's lag tells what stands there now."""
-    members = {name: replace(member, read_lag=0.0) for name, member in rules.members.items()}
-    return planner(replace(rules, members=members), *rest)
+    all_shown = {member: replace(read, shows=None) for member, read in reads.items()}
+    return planner(rules, entity, all_shown, *rest)
 
 
 @defect("I2", PLANNER, equal=True)
