@@ -104,6 +104,11 @@ class Interrupt:
         os.close(self._write)
 
 
+def ignore_interrupts() -> None:
+    """For a process that works for another: Ctrl-C reaches both, and the other one decides."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 class HostClock:
     def now(self) -> datetime:
         return datetime.now(UTC)

@@ -19,6 +19,7 @@ from syncd.cli.output import Result
 COMMANDS = (
     "init",
     "check",
+    "simulate",
     "reconcile",
     "apply",
     "status",

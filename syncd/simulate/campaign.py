@@ -15,9 +15,11 @@ from pathlib import Path
 import orjson
 
 import syncd
+from syncd.simulate.fields import Model
 from syncd.simulate.generate import script as generated
 from syncd.simulate.oracle.facts import Flow
 from syncd.simulate.oracle.judge import judge
+from syncd.simulate.oracle.rest import Truth
 from syncd.simulate.play import Life
 from syncd.simulate.process import Desk
 from syncd.simulate.script import Script
@@ -52,7 +54,17 @@ class Count:
         )
 
 
-def live(script: Script, desk: Desk) -> Trace:
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A life that is over. truth: what stands at each member, by field; store: the state's file."""
+
+    trace: Trace
+    model: Model
+    truth: Truth
+    store: Path
+
+
+def play(script: Script, desk: Desk) -> Played:
     """Plays one life and judges it."""
     life = Life(script, desk)
     trace = life.play()
@@ -64,7 +76,11 @@ def live(script: Script, desk: Desk) -> Trace:
     }
     store = desk.state / "state.db"
     trace.broken += judge(script, model.judged, flows, trace, truth, store)
-    return trace
+    return Played(trace, model, truth, store)
+
+
+def live(script: Script, desk: Desk) -> Trace:
+    return play(script, desk).trace
 
 
 def desk() -> Desk:

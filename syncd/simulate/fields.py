@@ -19,6 +19,7 @@ Values = Mapping[str, Any]
 Shape = Callable[[str, str, Any], Any]
 """(member, column, native value) → what that column makes of it."""
 
+COMMON = 0.9  # of the values that are entered freely are those that have a code elsewhere
 _TELLING = 3  # characters that a text needs to tell which edit it is from
 
 
@@ -31,6 +32,13 @@ class Place:
     table: Mapping[str, str] | None = None
     zone: str | None = None
     written: bool = True
+
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        """The values there are, where they are counted."""
+        if self.table is not None:
+            return tuple(self.kind.read(text, "text") for text in self.table.values())
+        return self.columns[0].choices or self.kind.choices
 
     def read(self, row: Values) -> Any:
         """The field's value there; "?" and the native one where it is none."""
@@ -81,7 +89,7 @@ class Field:
     room: int | None = None
     key: bool = False
     words: bool = False
-    values: tuple[str, ...] = ()
+    values: tuple[Any, ...] = ()
 
     @property
     def vague(self) -> bool:
@@ -89,9 +97,10 @@ class Field:
         short = self.room is not None and self.room < _TELLING
         return bool(self.values) or self.kind.name in FEW or short
 
-    def fresh(self, person: int, token: int, before: Any, chance: Chance) -> Any:
-        if self.values:
-            return another(self.values, before, chance)
+    def fresh(self, person: int, token: int, before: Any, chance: Chance, place: Place) -> Any:
+        """What a user enters at this place."""
+        if place.choices or (self.values and chance.random() < COMMON):
+            return another(place.choices or self.values, before, chance)
         made = fresh(self.kind, person, token, before, chance, self.room, self.key)
         return f"{made} w{token}" if self.words and self.room is None else made
 
@@ -215,7 +224,6 @@ def _room(kind: Kind, places: Sequence[Place]) -> int | None:
     return min((room for room in rooms if room is not None), default=None)
 
 
-def _few(places: Sequence[Place]) -> tuple[str, ...]:
-    """The values of the first of its tables; a table has no others."""
-    tables = [place.table for place in places if place.table is not None]
-    return tuple(tables[0].values()) if tables else ()
+def _few(places: Sequence[Place]) -> tuple[Any, ...]:
+    """The values of all its codes."""
+    return tuple(dict.fromkeys(value for place in places for value in place.choices))

@@ -80,7 +80,7 @@ def own(kind: Kind, person: int, room: int | None) -> Any:
     return None  # nothing else tells records apart
 
 
-def another(choices: Sequence[str], before: Any, chance: Chance) -> str | None:
+def another(choices: Sequence[Any], before: Any, chance: Chance) -> Any:
     """One of a few: which edit it is from it cannot tell."""
     others = [choice for choice in choices if choice != before] or list(choices)
     return chance.choice(others) if others else None

@@ -60,7 +60,7 @@ class People:
         for name, field in model.fields.items():
             if name not in model.places[table.name]:
                 continue
-            value = field.own(alias) if field.key else self._fresh(number, name)
+            value = field.own(alias) if field.key else self._fresh(table, number, name)
             if event.how == "alike" and not field.key:
                 value = self._elsewhere(table, number, name, value)
             natives.update(self._entered(table, name, value))
@@ -82,7 +82,7 @@ class People:
         name = event.name
         match event.how:
             case "new":
-                return self._fresh(row.person, name, there)
+                return self._fresh(table, row.person, name, there)
             case "blank":
                 return None
             case "back":
@@ -90,7 +90,7 @@ class People:
             case "same":
                 return self._elsewhere(table, row.person, name, there)
         if self._world.model.fields[name].kind.name != "text":
-            return there if event.how == "spelling" else self._fresh(row.person, name, there)
+            return there if event.how == "spelling" else self._fresh(table, row.person, name, there)
         match event.how:
             case "spelling":
                 return f" {there.swapcase()} " if isinstance(there, str) else there
@@ -125,7 +125,7 @@ class People:
         field, place = model.fields[name], model.places[table.name][name]
         limits = [field.kind.size, *(column.length for column in place.columns)]
         room = min((limit for limit in limits if limit is not None), default=_LONG)
-        told = str(self._fresh(row.person, name))
+        told = str(self._fresh(table, row.person, name))
         return told + "x" * (room - len(told))
 
     def _entered(self, table: Table, name: str, value: Any) -> dict[str, Any]:
@@ -135,11 +135,12 @@ class People:
         except (LookupError, ValueError, TypeError, ArithmeticError) as error:
             raise Refusal(f"{name} cannot be {value!r} there") from error
 
-    def _fresh(self, person: int, name: str, before: Any = None) -> Any:
+    def _fresh(self, table: Table, person: int, name: str, before: Any = None) -> Any:
         """A value nobody gave before: it tells which edit it comes from."""
         self._tokens += 1
-        field = self._world.model.fields[name]
-        return field.fresh(person, self._tokens, before, self._world.users)
+        model = self._world.model
+        place = model.places[table.name][name]
+        return model.fields[name].fresh(person, self._tokens, before, self._world.users, place)
 
     def _did(
         self, what: str, table: Table, before: Row | None, after: Row | None, detail: str = ""
@@ -170,7 +171,7 @@ class People:
                 continue
             moved = {}
             for column, how in self._world.script.habits[member].items():
-                there = row.values[column]
+                there = row.values.get(column)
                 if isinstance(there, str) and _HABITS[how](there) != there:
                     moved[column] = _HABITS[how](there)
             if moved:

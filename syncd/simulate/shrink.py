@@ -42,7 +42,7 @@ def _pass(script: Script, still: Fails) -> Script:
         if still(candidate):
             script = candidate
             break
-    for name in _spare(script.flow):
+    for name in _spare(script):
         candidate = without_field(script, name)
         if still(candidate):
             script = candidate
@@ -115,10 +115,18 @@ def _unmapped(patch: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return {**patch, "members": members} if members else patch
 
 
-def _spare(flow: Mapping[str, Any]) -> list[str]:
-    """Fields that a life may go without: all but those of match rules and groups."""
+def _spare(script: Script) -> list[str]:
+    """Fields that a life may go without: all but those of match rules and groups, and those that
+    fill a column which must have a value."""
+    flow = script.flow
     said = [*flow["match"], *flow.get("groups", ())]
     needed = {name for names in said for name in ([names] if isinstance(names, str) else names)}
+    for member, described in script.objects.items():
+        for name, place in flow["members"][member]["fields"].items():
+            columns = place["native"] if isinstance(place, Mapping) else place
+            for column in [columns] if isinstance(columns, str) else columns:
+                if not described["columns"][column]["nullable"]:
+                    needed.add(name)
     return [name for name in flow["fields"] if name not in needed]
 
 

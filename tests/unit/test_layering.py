@@ -57,6 +57,7 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("syncd/simulate/clock.py", "random"): "the one source of chance of a simulated world",
     ("syncd/simulate/tasks.py", "threading"): "simulated tasks, one at a time",
     ("syncd/simulate/campaign.py", "concurrent"): "plays lives in several processes",
+    ("syncd/simulate/own/course.py", "concurrent"): "the same for lives of a user's flow",
     ("syncd/transport.py", "httpx"): "the one place that speaks HTTP",
 }
 

@@ -44,6 +44,7 @@ def edits(trace: Trace, fields: Fields) -> list[Edit]:
             entered = h.what == "insert"
             unmet = entered or not met(trace, (h.member, h.key), h.number, surely=False)
             if (entered and not blank(value)) or not fields.same(name, saw, value):
+                unmet = entered or not met(trace, (h.member, h.key), h.number, surely=False)
                 found.append(
                     Edit(
                         h.number, h.run, h.time, h.member, h.key, h.person, name, saw, value,
@@ -55,7 +56,7 @@ def edits(trace: Trace, fields: Fields) -> list[Edit]:
 
 def met(trace: Trace, record: tuple[str, int], number: int, surely: bool) -> bool:
     """Whether a run may have come to know the record, as it is then, before this happening.
-    surely: a run that was still reading does not count."""
+    surely: a run that was still reading, or did not come to its end, does not count."""
     entry: Happening | None = None
     for h in trace.happenings[:number]:
         if (h.member, h.key) == record and h.what in ("insert", "restore"):
@@ -66,10 +67,12 @@ def met(trace: Trace, record: tuple[str, int], number: int, surely: bool) -> boo
         entry.number < end.first
         and (end.last if surely else end.first) <= number
         and end.mode != "dry"
-        and _told(end)
+        and _told(end, surely)
         for end in trace.runs
     )
 
 
-def _told(end: RunEnd) -> bool:
+def _told(end: RunEnd, surely: bool) -> bool:
+    if surely:
+        return end.state in ("done", "needs-person")
     return bool(end.writes) or not end.state.startswith("error")

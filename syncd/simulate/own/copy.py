@@ -6,8 +6,8 @@ and nothing is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from syncd.adapter import Adapter, Column, ObjectSchema
@@ -39,6 +39,7 @@ class Copy:
     """flow    its table, as in the config, every member in a system of its own
     habits  by member and column, what an automation there makes of a value that was written
     assumed what was not asked for, in words
+    warned  what the config's own check says of it
     """
 
     name: str
@@ -46,6 +47,7 @@ class Copy:
     members: Mapping[str, Known]
     habits: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     assumed: tuple[str, ...] = ()
+    warned: tuple[str, ...] = ()
 
     @property
     def objects(self) -> dict[str, Any]:
@@ -71,7 +73,8 @@ def looked(loaded: Loaded, name: str, adapter: Callable[[str], Adapter]) -> Copy
         lag = max(capable[member].read_lag, flow.members[member].read_lag)
         able = capable[member]
         members[member] = Known(schemas[member], able.settles, able.consistent, lag)
-    return Copy(name, table(loaded, name), members, assumed=_surrogates(schemas))
+    warned = tuple(map(str, compiled.findings))
+    return Copy(name, table(loaded, name), members, assumed=_surrogates(schemas), warned=warned)
 
 
 def implied(loaded: Loaded, name: str) -> Copy:
@@ -151,19 +154,40 @@ def _column(
     return Column(name, family, family, digits=digits, scale=scale, zoned=zoned)
 
 
-def habit(copy: Copy, text: str) -> tuple[str, str, str]:
-    """ "crm.name=upper" → member, field, what. Raises ConfigError."""
+# --- what only a person knows
 
-    def wrong(message: str, hint: str) -> ConfigError:
-        return ConfigError(f"--habit {text}: {message}", code="SY0160", hint=hint)
 
-    place, _, what = text.partition("=")
-    member, _, name = place.partition(".")
-    if member not in copy.members:
-        raise wrong(f"no member `{member}`", did_you_mean(member, copy.members))
-    places = copy.flow["members"][member]["fields"]
-    if name not in places:
-        raise wrong(f"{member} has no field `{name}`", did_you_mean(name, places))
-    if what not in HABITS:
-        raise wrong(f"no habit `{what}`", did_you_mean(what, HABITS))
-    return member, name, what
+def accustomed(copies: Sequence[Copy], said: Iterable[str]) -> list[Copy]:
+    """With what their systems do by themselves, said like "crm.name=upper". Raises ConfigError
+    for what fits none of the flows."""
+    habits: dict[str, dict[str, dict[str, str]]] = {copy.name: {} for copy in copies}
+    for text in said:
+        place, _, what = text.partition("=")
+        member, _, name = place.partition(".")
+        if what not in HABITS:
+            raise _wrong(f"--habit {text}: no habit `{what}`", what, HABITS)
+        having = [copy for copy in copies if member in copy.members]
+        if copies and not having:
+            members = {m for copy in copies for m in copy.members}
+            raise _wrong(f"--habit {text}: no member `{member}`", member, members)
+        fields = {n for copy in having for n in copy.flow["members"][member]["fields"]}
+        if copies and name not in fields:
+            raise _wrong(f"--habit {text}: {member} has no field `{name}`", name, fields)
+        for copy in having:
+            at = copy.flow["members"][member]["fields"].get(name)
+            columns = at["native"] if isinstance(at, Mapping) else at or ()
+            for column in [columns] if isinstance(columns, str) else columns:
+                habits[copy.name].setdefault(member, {})[column] = what
+    return [replace(copy, habits=habits[copy.name]) for copy in copies]
+
+
+def known(copies: Sequence[Copy], names: Iterable[str]) -> None:
+    """Raises ConfigError for a field that none of the flows has."""
+    fields = {name for copy in copies for name in copy.flow["fields"]}
+    for name in names:
+        if copies and name not in fields:
+            raise _wrong(f"--accept {name}: there is no such field", name, fields)
+
+
+def _wrong(message: str, word: str, words: Iterable[str]) -> ConfigError:
+    return ConfigError(message, code="SY0160", hint=did_you_mean(word, sorted(words)))

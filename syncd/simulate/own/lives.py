@@ -8,6 +8,7 @@ ordinary day is counted in the plain ones.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from syncd.simulate.clock import Chance, stream
@@ -16,13 +17,20 @@ from syncd.simulate.own.copy import Copy, Known
 from syncd.simulate.script import Event, Fault, Round, Script, Traits
 
 PLAIN = 0.5  # of the lives
-CROWD = 0.2  # of the plain ones have as many people as percentages need
+CROWD = 0.25  # of the plain ones have as many people as percentages need
+BUSY = 4  # one of so many records is edited on an ordinary day of theirs
+DAY = 90_000.0  # seconds; longer than the window of most guards
 _WAITS = (5.0, 60.0, 60.0, 600.0, 3600.0, 90_000.0)
 _HOWS = ("new",) * 10 + ("blank", "back", "same", "same", "spelling", "accent", "word", "long")
 
 
 def is_plain(seed: int) -> bool:
     return stream(seed, "own").random() < PLAIN
+
+
+def is_crowd(seed: int) -> bool:
+    """Plain days of many records, a fifth of which is edited on each."""
+    return is_plain(seed) and stream(seed, "crowd").random() < CROWD
 
 
 def script(copy: Copy, seed: int) -> Script:
@@ -32,10 +40,11 @@ def script(copy: Copy, seed: int) -> Script:
         name: _traits(chance, copy.flow["members"][name], known, plain)
         for name, known in copy.members.items()
     }
-    crowd = plain and chance.random() < CROWD
-    rounds = tuple(
-        _round(chance, systems, plain) for _ in range(chance.choice((4, 6, 8) if plain else (6, 8)))
-    )
+    crowd = is_crowd(seed)
+    many = 3 if crowd else chance.choice((4, 6, 8))
+    rounds = tuple(_round(chance, systems, plain) for _ in range(many))
+    if crowd:
+        rounds = tuple(replace(one, wait=DAY) for one in rounds)
     events = stream(seed, "events")
     return Script(
         seed,
@@ -132,11 +141,13 @@ def _events(chance: Chance, copy: Copy, rounds: int, crowd: int) -> tuple[Event,
                 how = "alike" if crowd or chance.random() < 0.7 else ""
                 found.append(Event(0, 0, "add", name, person, how=how))
     for number in range(rounds):
-        many = max(people // 5, chance.randrange(2, 6))
-        for _ in range(many):
+        busy = chance.choice(names)  # where most of a day's work is done
+        about = chance.sample(range(people), people // BUSY) if crowd and number else []
+        found += [_deed(chance, copy, number, 0, busy, person, work=True) for person in about]
+        for _ in range(1 if crowd else chance.randrange(2, 6)):
             step = 0 if chance.random() < 0.7 else chance.randrange(1, 20)
-            member, person = chance.choice(names), chance.randrange(people + 1)
-            found.append(_deed(chance, copy, number, step, member, person))
+            person = chance.randrange(people + 1)
+            found.append(_deed(chance, copy, number, step, chance.choice(names), person))
         if number and chance.random() < 0.4:
             kind = chance.choice(("decide", "decide", "decide", "approve", "discard", "retry"))
             found.append(Event(number, 0, kind, "", chance.randrange(12)))
@@ -144,8 +155,17 @@ def _events(chance: Chance, copy: Copy, rounds: int, crowd: int) -> tuple[Event,
     return tuple(found)
 
 
-def _deed(chance: Chance, copy: Copy, number: int, step: int, member: str, person: int) -> Event:
-    what = chance.random()
+def _deed(
+    chance: Chance,
+    copy: Copy,
+    number: int,
+    step: int,
+    member: str,
+    person: int,
+    work: bool = False,
+) -> Event:
+    """work: an edit, of the plain sort."""
+    what = 0.0 if work else chance.random()
     if what < 0.84:
         fields = list(copy.flow["members"][member]["fields"])
         keys = {
@@ -154,7 +174,7 @@ def _deed(chance: Chance, copy: Copy, number: int, step: int, member: str, perso
         name = chance.choice(fields)
         if name in keys and chance.random() < 0.7:  # what tells people apart changes rarely
             name = chance.choice(fields)
-        how = chance.choice(_HOWS)
+        how = "new" if work else chance.choice(_HOWS)
         if name in keys and how in ("blank", "same"):
             how = "spelling"
         return Event(number, step, "edit", member, person, name, how)
