@@ -122,7 +122,8 @@ def _copies(
                 raise
             except SyncdError as error:
                 if error.exit_code == 1 and not offline:
-                    error.hint = error.hint or f"syncd simulate {flow} --offline"
+                    ways = [error.hint, f"or: syncd simulate {flow} --offline"]
+                    error.hint = "; ".join(filter(None, ways))
                 errors.append((flow, error))
     return copies, errors
 

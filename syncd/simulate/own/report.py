@@ -179,6 +179,7 @@ class Report:
             "example": list(note.example),
             "path": ".".join(path),
             "where": self._where(path),
+            "hint": _advice(note) if self._looks(known) else "",
         }
 
     # --- for people
@@ -243,8 +244,7 @@ class Report:
             if looks:
                 path = ("flows", self.flow, *_path(known.first))
                 told.append(f"       → look at {self._where(path)} ({'.'.join(path)})")
-                names = ", ".join(known.first.fields)
-                told.append(f"       → {_HINTS[known.first.kind].format(names)}")
+                told.append(f"       → {_advice(known.first)}")
         asked = sum(known.many for known in self.notes if known.first.kind == "conflict")
         if asked and self.edits:
             told.append(
@@ -283,6 +283,10 @@ def _hint(example: Example) -> str:
     if example.swings:
         return "a fold that makes both forms the same, an owner for the field, or one habit less"
     return ""
+
+
+def _advice(note: Note) -> str:
+    return _HINTS[note.kind].format(", ".join(note.fields))
 
 
 def _law(way: str) -> str:
