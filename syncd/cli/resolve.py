@@ -36,6 +36,8 @@ def answers_to(case: StoredCase) -> list[str]:
         return ["--keep", "--split"]
     if case.case.kind is CaseKind.DELETE:
         return ["--delete", "--keep", "--unlink"]
+    if case.case.kind is CaseKind.INVALID:
+        return [f"--value {name}=…" for name in case.case.fields]
     heard = [c for c in case.case.candidates if c.values is not None and c.heard]
     sources = [f"--take {c.source}" for c in heard]
     return [*dict.fromkeys(sources), *(f"--value {name}=…" for name in case.case.fields)]
@@ -174,6 +176,8 @@ def _fits(case: StoredCase, answer: stored.Answer, case_id: int) -> None:
         fit = (Choice.KEEP, Choice.SPLIT)
     elif kind is CaseKind.DELETE:
         fit = (Choice.DELETE, Choice.KEEP, Choice.UNLINK)
+    elif kind is CaseKind.INVALID:
+        fit = (Choice.VALUE,)  # what is agreed is what the target cannot take
     else:
         fit = (Choice.TAKE, Choice.VALUE)
     strangers = set(answer.keys) - {(c.source, c.key) for c in case.case.candidates}

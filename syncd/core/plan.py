@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from syncd.core.amend import amend
 from syncd.core.fresh import plan_fresh
 from syncd.core.merge import merge_group
 from syncd.core.model import (
@@ -79,7 +80,16 @@ class _EntityPlanning:
         self.waits = any(not s.read and not s.missing for s in self.sides.values())
 
     def plan(self) -> EntityPlan:
-        agreed = _rebased(self.rules, self.entity, self.sides)
+        agreed, notes, used = amend(
+            self.rules,
+            _rebased(self.rules, self.entity, self.sides),
+            self.sides,
+            self.entity.cases,
+            self.decisions,
+            self.run,
+        )
+        self.notes += notes
+        self.used += used
         self.merges = [
             merge_group(
                 self.rules, group, agreed, self.sides, self.entity.cases, self.decisions, self.run

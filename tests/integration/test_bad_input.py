@@ -11,7 +11,7 @@ from kinds import LOCAL, SERVERS
 from servers import KINDS
 from world import PEOPLE, Member, World
 
-from syncd.core.model import CaseKind
+from syncd.core.model import CaseKind, Choice
 from syncd.engine.result import RunReport, RunState
 from syncd.errors import AccessDenied, ConfigError, Unreachable
 
@@ -359,6 +359,42 @@ def test_a_value_too_long_for_the_target_is_asked_about_before_anything_is_sent(
     case = world.case(CaseKind.INVALID).case
     assert (case.member, case.fields) == ("b", ("name",))
     assert world.accidents["b"].sent == []
+
+
+@pytest.mark.parametrize("created", [True, False])
+def test_what_a_person_types_for_a_value_too_long_becomes_the_agreed_one(
+    world: World, created: bool
+) -> None:
+    """S11, I2: it goes to every member, where it came from too; the audit has what it replaces."""
+    world.flow({"a": Member(), "b": Member(types={"name": "VARCHAR(5)"})})
+    long = {"email": "ann@x.org", "name": "Annabella", "phone": "1"}
+    if created:
+        world.add("a", **long)
+    else:
+        keys = [world.add(m, **{**long, "name": "Ann"}) for m in ("a", "b")]
+        world.quiet(times=1)
+        world.edit("a", keys[0], name="Annabella")
+    world.run()
+    world.decide(world.case(CaseKind.INVALID), Choice.VALUE, name="Anna")
+    report = world.run()
+    assert world.cases() == []
+    assert world.table("a") == world.table("b") == [("ann@x.org", "Anna", "1")]
+    assert any("Annabella" in str((e.before, e.after)) for e in world.audit(report))
+    world.quiet()
+
+
+def test_an_answer_for_a_value_that_was_edited_since_is_void(world: World) -> None:
+    """S4, F71: what was entered since fits, and there is nothing to decide any more."""
+    world.flow({"a": Member(), "b": Member(types={"name": "VARCHAR(5)"})})
+    keys = [world.add(m, email="ann@x.org", name="Ann", phone="1") for m in ("a", "b")]
+    world.quiet(times=1)
+    world.edit("a", keys[0], name="Annabella")
+    world.run()
+    world.decide(world.case(CaseKind.INVALID), Choice.VALUE, name="Anna")
+    world.edit("a", keys[0], name="Annie")
+    world.settle()
+    assert world.cases() == []
+    assert world.table("a") == world.table("b") == [("ann@x.org", "Annie", "1")]
 
 
 def test_a_column_of_another_type_halts_its_member(world: World) -> None:
