@@ -74,11 +74,9 @@ class _Exact(_Wrapped):
 
 
 @defect("I14", (observe, "_evidence"), may=lagging)
-def absence_needs_no_evidence(
-    evidence: Callable[..., bool], member: Any, link: Any, read: Read, now: Any
-) -> bool:
+def absence_needs_no_evidence(evidence: Callable[..., bool], link: Any, read: Read) -> bool:
     """A read from before our own write may prove that the record is gone."""
-    return read.status is ReadStatus.MISSING or evidence(member, link, read, now)
+    return read.status is ReadStatus.MISSING or evidence(link, read)
 
 
 @defect(
@@ -174,9 +172,9 @@ def unknown_create_repeated(
 
 @defect("I5", (observe, "_side"), may=traits(reuse=True, created=True))
 def given_id_is_the_old_record(
-    side: Callable[..., Any], member: Any, link: Any, read: Read | None, now: Any
+    side: Callable[..., Any], member: Any, link: Any, read: Read | None
 ) -> Any:
     """Another record under the id of a deleted one counts as the old one, edited."""
     if read is not None and read.record is not None:
         read = replace(read, record=replace(read.record, created=None))
-    return side(member, link, read, now)
+    return side(member, link, read)
