@@ -109,7 +109,7 @@ def called(wires: Wires, member: str, what: str) -> Fault | None:
 
 
 class Listing:
-    """A stream of records in the order of their ids."""
+    """A stream of records in the order of their keys."""
 
     reader = "simulated/1"
 
@@ -135,13 +135,12 @@ class Listing:
                 break
             place += len(found)
             ids = [endpoint.key(row.number) for row in found]
-            raws = [b"" if self._bare else endpoint.raw(row) for row in found]
-            order = sorted(range(len(ids)), key=ids.__getitem__)
-            yield Block([ids[i] for i in order], [raws[i] for i in order])
+            yield Block(ids, [b"" if self._bare else endpoint.raw(row) for row in found])
         self.cursor = str(self._begun)
 
     def _rows(self) -> list[truth.Row]:
         rows = self._moment if self._moment is not None else self._endpoint.seen()
+        rows = sorted(rows, key=lambda row: self._endpoint.key(row.number))
         if self._bare:
             return [row for row in rows if not row.gone]
         return [row for row in rows if self._after is None or row.changed >= self._after]
