@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from law.tables import Edit, Nature, Stand, Step, Tables, mark
-from law.worlds import MEMBERS
+from law.worlds import MEMBERS, shown
 from syncd.core.model import (
     UNSET,
     Case,
@@ -46,9 +46,9 @@ class History(Tables):
     ) -> None:
         super().__init__(rules, natures, begin)
         self.planner = planner
-        self.past: dict[str, tuple[int, datetime, dict[str, Stand]]] = {}
+        self.past: dict[str, tuple[int, dict[str, Stand]]] = {}
         self.tick, self.run_id = 10, 0
-        self.ticked: list[tuple[datetime, int]] = []  # when which tick was the last
+        self.times: dict[int, float] = {}
         self.entity = Entity(0)
         self.notes: list[Note] = []
         self.cases: tuple[Case, ...] = ()
@@ -64,6 +64,12 @@ class History(Tables):
             return replace(edit, filled=not edit.value)
         back = base.sent is UNSET and mark(base.value) == mark(edit.value)
         return replace(edit, undone=back)
+
+    def go_on(self) -> int:
+        """The store's next transaction."""
+        self.tick += 1
+        self.times[self.tick] = self.now.timestamp()
+        return self.tick
 
     # what persons do
 
@@ -95,41 +101,31 @@ class History(Tables):
 
     # one run
 
-    def shows(self, member: str) -> int | None:
-        """Law 5: up to which tick a read begun now must show what was written."""
-        lag = self.natures[member].lag
-        if not lag:
-            return None
-        past = self.now - timedelta(seconds=lag)
-        return max((tick for when, tick in self.ticked if when < past), default=0)
-
     def reads(self, step: Step) -> dict[str, Read]:
-        self.tick += 1
-        begun, found = self.tick, {}
+        begun, found = self.go_on(), {}
         for member in MEMBERS:
-            tick, table = begun, self.rows[member]
-            shows = self.shows(member)
+            tick, table, lag = begun, self.rows[member], self.natures[member].lag
             if member in step.late and member in self.past:
-                tick, since, table = self.past[member]
-                lag = self.natures[member].lag
-                if lag and self.now - since <= timedelta(seconds=lag):
+                tick, table = self.past[member]
+                if lag and self.times[begun] - self.times[tick] <= lag:
                     tick = begun  # begun just now, and still it shows what stood before
             link = self.relinked(member, table)
             without = step.bare.get(member, frozenset())
             if member in step.away:
                 found[member] = Read(ReadStatus.UNREAD)
             elif link is None:
-                found[member] = self.first_read(member, table, tick, shows)
+                found[member] = self.first_read(member, table, tick)
             elif link.key not in table:
-                found[member] = Read(ReadStatus.MISSING, None, tick, True, "", shows)
+                found[member] = Read(ReadStatus.MISSING, tick=tick, complete=True)
             else:
                 record = self.record(member, table[link.key], without)
                 known = tick == begun and link.row_hash is not None
                 if known and link.row_hash == record.row_hash:
-                    found[member] = Read(ReadStatus.SAME, None, tick, True, "", shows)
+                    found[member] = Read(ReadStatus.SAME, tick=tick, complete=True)
                 else:
-                    found[member] = Read(ReadStatus.SEEN, record, tick, True, "", shows)
-        self.past = {m: (begun, self.now, dict(t)) for m, t in self.rows.items()}
+                    found[member] = Read(ReadStatus.SEEN, record, tick=tick, complete=True)
+            found[member] = replace(found[member], shows=shown(self.times, tick, lag))
+        self.past = {m: (begun, dict(t)) for m, t in self.rows.items()}
         return found
 
     def relinked(self, member: str, table: Mapping[str, Stand]) -> Link | None:
@@ -147,18 +143,16 @@ class History(Tables):
             return []
         return [key for key in table if key not in {g.key for g in self.entity.gone}]
 
-    def first_read(
-        self, member: str, table: Mapping[str, Stand], tick: int, shows: int | None
-    ) -> Read:
+    def first_read(self, member: str, table: Mapping[str, Stand], tick: int) -> Read:
         """A member without a link: linking takes the one record there is as this entity's."""
         waiting = self.entity.unsettled.get(member) is OpKind.CREATE
         free = self.free(table)
         if not free or waiting:
-            return Read(ReadStatus.SAME, None, tick, True, "", shows)
+            return Read(ReadStatus.SAME, tick=tick, complete=True)
         link = Link(member, free[0], fingerprint=self.rules.members[member].fingerprint)
         self.entity = replace(self.entity, links={**self.entity.links, member: link})
         record = self.record(member, table[free[0]])
-        return Read(ReadStatus.SEEN, record, tick, True, "", shows)
+        return Read(ReadStatus.SEEN, record, tick=tick, complete=True)
 
     def run(self, step: Step) -> EntityPlan:
         self.run_id += 1
@@ -167,8 +161,7 @@ class History(Tables):
             self.clear_up()
         reads = self.reads(step)
         asked = self.entity
-        self.tick += 1
-        args = (tuple(self.decisions), self.run_id, self.tick)
+        args = (tuple(self.decisions), self.run_id, self.go_on())
         plan = self.planner(self.rules, asked, reads, *args)
         self.log.append(
             f"run {self.run_id} sends {[(o.kind.value, o.member) for o in plan.operations]}"
@@ -187,7 +180,6 @@ class History(Tables):
             self.edit(member, name)
         for op in plan.operations:
             self.apply(op, step.fate.get(op.member, "ok"))
-        self.ticked.append((self.now, self.tick))
         return plan
 
     def watch(
@@ -236,19 +228,17 @@ class History(Tables):
         stand = self.rows[op.member].get(key) if key is not None else None
         if stand is not None and self.natures[op.member].proves:
             record = self.record(op.member, stand)
-        self.tick += 1
         outcome = Settled(status, record, key)
-        self.entity = settled(self.entity, op, outcome, self.tick)
+        self.entity = settled(self.entity, op, outcome, self.go_on())
         self.log.append(f"  {op.kind.value} {op.member} {dict(op.fields)}: {status}")
 
     def clear_up(self) -> None:
         """The journal asks again what became of writes without an answer; it gets no record."""
         for op, happened in self.lost_answers:
-            self.tick += 1
             outcome = Settled(
                 "applied" if happened else "stale", None, op.key if happened else None
             )
-            self.entity = settled(self.entity, op, outcome, self.tick)
+            self.entity = settled(self.entity, op, outcome, self.go_on())
             self.log.append(f"  {op.kind.value} {op.member} cleared up: {outcome.status}")
         self.lost_answers.clear()
 

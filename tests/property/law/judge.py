@@ -41,7 +41,7 @@ class Judged(History):
         self, asked: Entity, reads: Mapping[str, Read], plan: EntityPlan, args: Sequence[Any]
     ) -> None:
         decisions: tuple[Decision, ...] = args[0]
-        world = World(self.rules, asked, reads)
+        world = World(self.rules, asked, reads, self.times)
         self.broken += general(world, plan)
         self.broken += self.order(world, plan, args)
         if not plan.used:

@@ -97,10 +97,11 @@ class Question:
         known = version is not None and version == link.version
         if not known and read.tick < link.moved_tick:
             return None
-        if not known and read.shows is not None and link.moved_tick > read.shows:
+        if not known and link.moved_tick:
+            times, lag = self.world.times, self.rules.members[name].read_lag
             mine, its = link.own_time, read.record.modified if read.record is not None else None
             later = self.newer(name) and mine is not None and its is not None and its > mine
-            if not later:
+            if not later and times[read.tick] - times[link.moved_tick] < lag:
                 return None
         if read.record is None:
             return tuple(b.value for b in held)

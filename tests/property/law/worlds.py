@@ -34,7 +34,8 @@ MEMBERS = ("a", "b", "c")
 GROUPS = (("name",), ("city",), ("sum", "unit"), ("tags",))
 FIELDS = tuple(name for group in GROUPS for name in group)
 RUN = 7
-TICK = 100
+OLD, MOVED, BEGUN, TICK = 5, 10, 50, 100  # a base moved after one read and before another
+LAG = 600.0
 STAMPS = ("2026-05-01T10:00:00Z", "2026-05-02T10:00:00Z", "2026-05-03T10:00:00Z")
 
 TEXTS: tuple[Value, ...] = (None, "x", "y", "z", "X ")
@@ -58,17 +59,28 @@ def pool(name: str) -> Sequence[Value]:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class World:
-    """One question: `plan_entity(rules, entity, reads, (), RUN, TICK)`."""
+    """One question: `plan_entity(rules, entity, reads, (), RUN, TICK)`.
+
+    times  of ticks, in seconds: what the planner is not told
+    """
 
     rules: FlowRules
     entity: Entity
     reads: Mapping[str, Read]
+    times: Mapping[int, float]
 
     def __repr__(self) -> str:
         return f"\n{show.flow(self.rules)}\n{show.entity(self.entity, self.reads)}\n"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(repr(self))  # hypothesis asks for this name
+
+
+def shown(times: Mapping[int, float], tick: int, lag: float) -> int | None:
+    """The last tick before the lag of a read that began at `tick`; None = it has no lag."""
+    if not lag:
+        return None
+    return max((t for t, at in times.items() if at <= times[tick] - lag), default=0)
 
 
 POLICIES: tuple[tuple[Policy, ...], ...] = (
@@ -123,6 +135,7 @@ def flows(draw: st.DrawFn, /, *, modes: bool = True, **over: Any) -> FlowRules:
             writes=writes,
             validate=valid,
             fingerprint=f"print-{name}",
+            read_lag=draw(st.sampled_from((0.0, 0.0, 0.0, LAG))),
         )
     giver = next(m for m in members.values() if m.mode.is_source)
     for group in GROUPS:
@@ -195,15 +208,19 @@ def worlds(draw: st.DrawFn, /, *, plain: bool = False, unread: bool = True, **ov
     links: dict[str, Link] = {}
     reads: dict[str, Read] = {}
     unsettled: dict[str, OpKind] = {}
+    times = {OLD: 0.0, MOVED: 60.0, BEGUN: 60.0 + draw(st.sampled_from((0.0, 599.0, LAG)))}
     for member in MEMBERS:
         if member != "a" and draw(st.sampled_from((False, False, False, False, True))):
             reads[member] = Read(ReadStatus.UNREAD)
             continue
         link, read = draw(linked(rules, member, agreed, plain, unread))
+        lag = rules.members[member].read_lag
+        if read.tick:
+            read = replace(read, shows=shown(times, read.tick, lag))
         links[member], reads[member] = link, read
         if any(base.sent is not UNSET for base in link.bases.values()):
             unsettled[member] = OpKind.UPDATE
-    return World(rules, Entity(1, agreed=agreed, links=links, unsettled=unsettled), reads)
+    return World(rules, Entity(1, agreed=agreed, links=links, unsettled=unsettled), reads, times)
 
 
 @st.composite
@@ -237,7 +254,7 @@ def linked(
         bases=held,
         own_time=own_time,
         edited=draw(st.sampled_from((None, *STAMPS))),
-        moved_tick=10,
+        moved_tick=MOVED,
         version=draw(st.sampled_from((None, "1", "1"))),
         fingerprint=rules.members[member].fingerprint,
     )
@@ -253,8 +270,7 @@ def linked(
     shape = draw(st.sampled_from(shapes))
     if shape == "unread":
         return link, Read(ReadStatus.UNREAD)
-    shows = draw(st.sampled_from((None, None, None, 5, 10)))
     if shape == "same":
-        return link, Read(ReadStatus.SAME, None, 50, True, "", shows)
-    tick = 5 if shape == "old" else 50  # 5 lies before the base last moved
-    return link, Read(ReadStatus.SEEN, record, tick, True, "", shows)
+        return link, Read(ReadStatus.SAME, tick=BEGUN, complete=True)
+    tick = OLD if shape == "old" else BEGUN
+    return link, Read(ReadStatus.SEEN, record, tick=tick, complete=True)
