@@ -10,9 +10,9 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from syncd.engine.opening import OpenFlow
+from syncd.seams import Holder, Seams
 from syncd.store import journal, moments, rebuild, runs, shadow, voided
 from syncd.store.flows import MemberState
-from syncd.store.moments import Moment
 
 Remember = Callable[[str], dict[str, object]]
 """What the store keeps of a member's mapping."""
@@ -43,37 +43,39 @@ class Begun:
     shows: Mapping[str, int] = field(default_factory=dict)
 
 
-def look(conn: Connection, flow: OpenFlow, now: datetime, moment: Moment) -> Begun:
+def look(conn: Connection, flow: OpenFlow, seams: Seams, holder: Holder) -> Begun:
     """For a dry run, which changes nothing."""
     number = shadow.flow_id(conn, flow.name, create=False)
-    relinking = rebuild.relinking(conn, flow.name)
-    shows = moments.shown(conn, number, moment, lags(flow))
-    return Begun(number, 0, now, relinking, shadow.keyed(conn, number), shows=shows)
+    relinking, keyed = rebuild.relinking(conn, flow.name), shadow.keyed(conn, number)
+    shows: Mapping[str, int] = {}
+    if lagging := lags(flow):
+        shows = moments.shown(conn, number, moments.here(conn, seams, holder), lagging)
+    return Begun(number, 0, seams.clock.now(), relinking, keyed, shows=shows)
 
 
 def begin(
     conn: Connection,
     flow: OpenFlow,
     remember: Remember,
-    now: datetime,
-    moment: Moment,
+    seams: Seams,
+    holder: Holder,
     tick: int,
     *,
     mode: str,
-    holder: str,
 ) -> Begun:
     """tick: of the transaction that takes the lease."""
-    number = shadow.flow_id(conn, flow.name)
+    number, now = shadow.flow_id(conn, flow.name), seams.clock.now()
     at = now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     _introduce(conn, number, flow, remember)
     runs.interrupt(conn, number, at=at)
     shows: Mapping[str, int] = {}
     if lagging := lags(flow):
+        moment = moments.here(conn, seams, holder)
         shows = moments.shown(conn, number, moment, lagging)
         moments.note(conn, number, moment, tick, forget=min(shows.values()))
     return Begun(
         number,
-        runs.start(conn, number, mode, at=at, holder=holder),
+        runs.start(conn, number, mode, at=at, holder=str(holder)),
         now,
         rebuild.relinking(conn, flow.name),
         shadow.keyed(conn, number),

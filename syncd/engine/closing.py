@@ -129,8 +129,7 @@ def finish(context: RunContext, fence: Fence, error: SyncdError | None) -> None:
             judge(context, conn)
         _record_end(context, conn, error)
         if context.begun.shows:
-            clock = context.seams.clock.monotonic()
-            now = moments.Moment(fence.holder.clock, int(clock * 1000))
+            now = moments.here(conn, context.seams, fence.holder)
             moments.note(conn, context.flow, now, context.store.last_tick(conn))
 
 

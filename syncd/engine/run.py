@@ -26,7 +26,6 @@ from syncd.seams import Holder, Seams
 from syncd.store import conflicts, holds, lease, matters, quarantine, shadow, voided
 from syncd.store.database import Store
 from syncd.store.lease import Alive, Fence
-from syncd.store.moments import Moment
 from syncd.store.stage import Stage
 
 # Seconds a lease lasts without a sign of life. The variable is for tests, which cannot wait so long
@@ -50,23 +49,16 @@ def run_flow(
     """
     if options.dry_run:
         with store.read() as conn:
-            begun = beginning.look(conn, flow, seams.clock.now(), _moment(seams, holder))
+            begun = beginning.look(conn, flow, seams, holder)
         return _run(flow, begun, store, seams, None, options, scratch, lambda: seams.sleep(0))
     with lease.acquiring(store, flow.name, holder, TTL, alive) as (conn, fence):
         mode = str(options.mode)
-        begun = beginning.begin(
-            conn, flow, remember, seams.clock.now(), _moment(seams, holder), fence.epoch,
-            mode=mode, holder=str(holder),
-        )  # fmt: skip
+        begun = beginning.begin(conn, flow, remember, seams, holder, fence.epoch, mode=mode)
     keeper = _Keeper(store, fence, seams)
     try:
         return _run(flow, begun, store, seams, fence, options, scratch, keeper.beat)
     finally:
         keeper.release()
-
-
-def _moment(seams: Seams, holder: Holder) -> Moment:
-    return Moment(holder.clock, int(seams.clock.monotonic() * 1000))
 
 
 class _Keeper:

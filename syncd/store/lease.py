@@ -248,10 +248,15 @@ def _term(now: datetime, mono: float, ttl: float) -> dict[str, object]:
 
 def _now(seams: Seams, conn: Connection) -> datetime:
     """One clock for all hosts where there is one."""
-    if conn.dialect.name == "postgresql":
-        moment: datetime = conn.execute(text("SELECT clock_timestamp()")).scalar_one()
-        return moment.astimezone(UTC)
-    return seams.clock.now()
+    return server_now(conn) or seams.clock.now()
+
+
+def server_now(conn: Connection) -> datetime | None:
+    """By the clock of the store's server; None where there is none (SQLite)."""
+    if conn.dialect.name != "postgresql":
+        return None
+    moment: datetime = conn.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return moment.astimezone(UTC)
 
 
 def _text(moment: datetime) -> str:

@@ -172,7 +172,7 @@ missed = Table(
     sqlite_with_rowid=False,
 )
 
-# Of flows with a member whose reads lag: where the ticks stood by the clock of a boot.
+# Of flows with a member whose reads lag: where the ticks stood, by the clock of a boot.
 moment = Table(
     "moment",
     metadata,
@@ -180,6 +180,7 @@ moment = Table(
     Column("boot", Text, primary_key=True),
     Column("tick", BigInteger, primary_key=True, autoincrement=False),
     Column("ms", BigInteger, nullable=False),
+    Column("at", Text),  # by the clock of the store's server, where it has one
     sqlite_with_rowid=False,
 )
 

@@ -77,20 +77,25 @@ class Member:
 
 
 class Clock:
-    """This machine's clock, as far ahead as a test says."""
+    """This machine's clock, as far ahead as a test says, and its wall clock as wrong."""
 
     def __init__(self) -> None:
         self._host = host.HostClock()
         self.ahead = 0.0
+        self.wrong = 0.0
 
     def now(self) -> datetime:
-        return self._host.now() + timedelta(seconds=self.ahead)
+        return self._host.now() + timedelta(seconds=self.ahead + self.wrong)
 
     def monotonic(self) -> float:
         return self._host.monotonic() + self.ahead
 
     def advance(self, seconds: float) -> None:
         self.ahead += seconds
+
+    def jump(self, days: float) -> None:
+        """Somebody sets the wall clock."""
+        self.wrong += days * 86_400
 
 
 class Database:

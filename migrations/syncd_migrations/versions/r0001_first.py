@@ -200,6 +200,7 @@ def upgrade() -> None:
         sa.Column("boot", sa.Text(), nullable=False),
         sa.Column("tick", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("ms", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("flow_id", "boot", "tick", name=op.f("pk_moment")),
         sqlite_with_rowid=False,
     )
