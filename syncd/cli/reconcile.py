@@ -17,7 +17,7 @@ from syncd.cli.output import Result, number
 from syncd.cli.planlines import View
 from syncd.cli.progress import Watcher, watching
 from syncd.cli.records import schema_kinds, split_record
-from syncd.cli.savedplan import PlanFile
+from syncd.cli.savedplan import PlanFile, check_place
 from syncd.core import keys
 from syncd.engine.result import RunMode, RunOptions, RunReport, RunState, joined
 from syncd.errors import ConfigError, Interrupted, SyncdError
@@ -63,6 +63,8 @@ def command(
     others; the exit code is the worst of them: 130, 2, 1, 4, 3, 0.
     """
     dry_run = dry_run or plan is not None
+    if plan is not None:
+        check_place(plan)
     wanted = list(dict.fromkeys((*flows, *named))) or list(app.loaded.config.flows)
     for flow in wanted:
         app.flow(flow)
@@ -77,9 +79,15 @@ def command(
             key = keys.parse(native, schema_kinds(compiled.schema, compiled.key))
             options = replace(options, mode=RunMode.ENTITY, record=(member, key))
         done = run_all(app, session, wanted, dict.fromkeys(wanted, options), yes=yes)
-        if plan is not None:
+        saved = plan is not None and done.whole
+        if plan is not None and saved:
             save(app, session, done, plan)
-    app.finish(done.result("reconcile", app, {"dry_run": dry_run}, plan))
+    said = done.result("reconcile", app, {"dry_run": dry_run, "saved": saved})
+    if plan is not None:
+        why = "the plan is not whole and was not saved: see the errors"
+        last = f"plan saved; next: syncd apply {plan}" if saved else f"! {why}"
+        said = replace(said, lines=[*said.lines, last])
+    app.finish(said)
 
 
 class Done:
@@ -103,7 +111,13 @@ class Done:
         codes = [self.exit_of(report) for report in self.reports]
         return failure.worst([*codes, *(error.exit_code for _, error in self.errors)])
 
-    def result(self, kind: str, app: App, more: dict[str, Any], plan: Path | None = None) -> Result:
+    @property
+    def whole(self) -> bool:
+        """Whether every flow was planned, with every member read."""
+        failed = any(member.error for r in self.reports for member in r.members.values())
+        return not (self.errors or self.skipped or failed)
+
+    def result(self, kind: str, app: App, more: dict[str, Any]) -> Result:
         lines: list[str] = []
         for report in self.reports:
             view = View.of(app.flow(report.flow))
@@ -114,10 +128,7 @@ class Done:
                 lines.append("  ! nothing was changed: a first run wants a yes (--yes)")
         if len(self.reports) + len(self.errors) + len(self.skipped) > 1:
             lines.append(self._summary())
-        if plan is not None and not self.errors:
-            lines.append(f"plan saved; next: syncd apply {plan}")
-        elif not plan:
-            lines += planlines.next_steps(self.reports)
+        lines += planlines.next_steps(self.reports)
         data = {
             **more,
             "flows": [
@@ -218,9 +229,7 @@ def in_order(session: Session, flows: Sequence[str]) -> list[str]:
 
 
 def save(app: App, session: Session, done: Done, path: Path) -> None:
-    """Write the plan, unless a flow is missing from it."""
-    if done.errors:
-        return
+    """Write the plan. Raises ConfigError: SY0164, and what `PlanFile.write` raises."""
     file = PlanFile(app.time())
     for report in done.reports:
         planned = sum(sum(m.planned.values()) for m in report.members.values())

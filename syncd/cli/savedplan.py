@@ -10,6 +10,9 @@ beside it are for people; those of private fields are masked.
 
 from __future__ import annotations
 
+import errno
+import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +22,8 @@ import orjson
 
 from syncd.cli.output import VERSION
 from syncd.errors import ConfigError
+
+_HEAD = 1 << 24  # bytes that a plan's first line may have: it names flows and private fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ class PlanFile:
         self.lines.append(orjson.dumps({"kind": "operation", "flow": flow, **operation}))
 
     def write(self, path: Path) -> None:
-        """Raises ConfigError SY0165."""
+        """Raises what `check_place` raises."""
         head = {
             "kind": "plan",
             "version": VERSION,
@@ -56,15 +61,58 @@ class PlanFile:
         }
         end = {"kind": "end", "operations": len(self.lines)}
         text = b"\n".join([orjson.dumps(head), *self.lines, orjson.dumps(end)]) + b"\n"
-        new = path.with_name(f".{path.name}.new")
+        check_place(path)  # a run takes its time: something else may stand there by now
+        place = path.resolve()
         try:
-            new.touch(mode=0o600)
-            new.write_bytes(text)
-            new.replace(path)
+            number, name = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
         except OSError as error:
-            raise ConfigError(
-                f"the plan cannot be written: {error.strerror}", code="SY0165", where=str(path)
-            ) from error
+            raise _unwritable(path, error) from error
+        try:
+            with os.fdopen(number, "wb") as file:
+                file.write(text)
+            Path(name).replace(place)
+        except OSError as error:
+            Path(name).unlink(missing_ok=True)
+            raise _unwritable(path, error) from error
+
+
+def check_place(path: Path) -> None:
+    """Whether a plan may be written there: only an earlier one is ever replaced. Raises
+    ConfigError SY0165 (it cannot be written), SY0179 (something else stands there)."""
+    place = path.resolve()
+    try:
+        if not os.access(place.parent, os.W_OK | os.X_OK):
+            place.parent.stat()  # says what is wrong where it is not there
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        if not os.path.lexists(place):
+            return
+        if place.is_file():
+            with place.open("rb") as file:
+                head = file.readline(_HEAD)
+            if _is_head(head):
+                return
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    raise ConfigError(
+        "it is there already and is no saved plan; it is left untouched",
+        code="SY0179",
+        where=str(path),
+        hint="give the plan a file of its own; only an earlier plan is replaced",
+    )
+
+
+def _is_head(line: bytes) -> bool:
+    try:
+        found = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(found, dict) and found.get("kind") == "plan" and "flows" in found
+
+
+def _unwritable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"the plan cannot be written: {error.strerror}", code="SY0165", where=str(path)
+    )
 
 
 def read(path: Path) -> SavedPlan:

@@ -316,6 +316,53 @@ def test_a_damaged_plan_is_refused(world: World, damage: str) -> None:
     assert names(world)[0] == "Person 1"
 
 
+@pytest.mark.parametrize("name", ["syncd.toml", "state.db", "crm.db", "empty", "notes.jsonl"])
+def test_a_plan_replaces_an_earlier_plan_and_nothing_else(world: World, name: str) -> None:
+    """I6: a dry run writes nothing; also where somebody mistypes where its plan shall go."""
+    world.synced(3)
+    (world.folder / "empty").touch()
+    (world.folder / "notes.jsonl").write_text('{"kind": "note"}\n')
+    before = (world.folder / name).read_bytes()
+    files = sorted(path.name for path in world.folder.iterdir())
+    result = world.ok("reconcile", "--plan", name, code=2)
+    assert "error SY0179" in result.stderr
+    assert result.stdout == ""
+    assert (world.folder / name).read_bytes() == before
+    assert sorted(path.name for path in world.folder.iterdir()) == files
+
+
+def test_a_plan_is_renamed_into_place_and_takes_no_other_file(world: World) -> None:
+    world.synced(3)
+    (world.folder / ".plan.jsonl.new").write_text("mine")
+    (world.folder / "link").symlink_to(world.folder / "plan.jsonl")
+    assert world.json("reconcile", "--plan", "plan.jsonl")["saved"] is True
+    world.sql("crm", "UPDATE contacts SET name = 'X' WHERE id = 1")
+    world.ok("reconcile", "--plan", "link")
+    assert (world.folder / "link").is_symlink()
+    assert len((world.folder / "plan.jsonl").read_text().splitlines()) == 3
+    assert (world.folder / "plan.jsonl").stat().st_mode & 0o777 == 0o600
+    assert (world.folder / ".plan.jsonl.new").read_text() == "mine"
+    assert [p.name for p in world.folder.iterdir() if p.name.startswith(".plan")] == [
+        ".plan.jsonl.new"
+    ]
+    result = world.ok("reconcile", "--plan", "/dev/null", code=2)
+    assert "error SY0179" in result.stderr
+    assert "error SY0165" in world.ok("reconcile", "--plan", "no/plan", code=2).stderr
+
+
+def test_a_plan_that_lacks_a_member_is_not_saved(world: World) -> None:
+    plan = planned(world)
+    before = plan.read_bytes()
+    (world.folder / "erp.db").rename(world.folder / "gone.db")
+    (world.folder / "erp.db").mkdir()
+    for name in ("plan.jsonl", "other.jsonl"):
+        result = world.run("reconcile", "--plan", name)
+        assert "the plan is not whole and was not saved" in result.stdout
+        assert "plan saved" not in result.stdout
+    assert plan.read_bytes() == before
+    assert not (world.folder / "other.jsonl").exists()
+
+
 # --- stops ---------------------------------------------------------------------------------
 
 
