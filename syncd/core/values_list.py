@@ -14,6 +14,7 @@ from decimal import Decimal
 
 import orjson
 
+from syncd.core import jsontext
 from syncd.core.codec import Codec, Misfit, Native
 from syncd.core.model import Value
 from syncd.core.values_text import text_codec
@@ -58,9 +59,10 @@ def json_codec() -> Codec:
     def from_text(native: Native) -> Value:
         """A text column holds JSON as text. Its null is null, as if the column were."""
         try:
-            return _canon_json(orjson.loads(native), 0)
-        except orjson.JSONDecodeError:
+            parsed = jsontext.loads(native)
+        except ValueError:
             raise Misfit(native, "is not JSON") from None
+        return _canon_json(parsed, 0)
 
     def to_text(value: Value) -> str:
         return orjson.dumps(value).decode()

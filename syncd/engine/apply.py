@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from syncd.adapter import Outcome, Row, Status, Write
 from syncd.core import hashing, keys
 from syncd.core.mapping import MemberMapping
+from syncd.core.masking import without
 from syncd.core.model import Entity, EntityState, NoteKind, OpKind, Record
 from syncd.core.packing import unpack
 from syncd.core.rules import FlowRules
@@ -207,7 +208,7 @@ def settle_outcomes(
     done: Applied,
 ) -> None:
     """Bases, links, quarantine, audit and journal advance together."""
-    answers = {outcome.op_id: outcome for outcome in outcomes}
+    answers = _masked(context.rules, entries, outcomes)
     flow, run, at = context.flow, context.number, _text(context)
     with context.store.write(context.fence) as conn:
         tick = context.store.tick(conn)
@@ -253,6 +254,29 @@ def settle_outcomes(
         unresolved = {s.id for s in settlements if s.state is not OpState.APPLIED}
         busy = {e.entity for e in entries if e.id in unresolved}
         shadow.mark_work(conn, {i: v for i, v in ended.items() if i not in busy})
+
+
+def _masked(
+    rules: FlowRules, entries: Sequence[JournalEntry], outcomes: Sequence[Outcome]
+) -> dict[str, Outcome]:
+    """By operation. What a system says of a record may quote it: private values are kept out of
+    everything that is stored of that."""
+    private = [name for name, field in rules.fields.items() if field.private]
+    answers = {outcome.op_id: outcome for outcome in outcomes}
+    if not private:
+        return answers
+    for entry in entries:
+        outcome = answers.get(entry.op_id)
+        if outcome is not None and outcome.error:
+            operation = entry.operation
+            values = [
+                known[name]
+                for known in (operation.fields, operation.expect, operation.before)
+                for name in private
+                if name in known
+            ]
+            answers[entry.op_id] = replace(outcome, error=without(outcome.error, values))
+    return answers
 
 
 def _made(entries: Sequence[JournalEntry], answers: Mapping[str, Outcome]) -> dict[str, int]:

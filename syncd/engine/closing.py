@@ -7,6 +7,7 @@ from functools import partial
 
 from sqlalchemy import Connection
 
+from syncd.config.compile_member import uncreatable
 from syncd.core import hashing
 from syncd.engine import planning, recording
 from syncd.engine.context import RunContext
@@ -101,6 +102,7 @@ def judge(context: RunContext, conn: Connection) -> None:
     report = context.report
     if report.state is RunState.PLANNED:
         return
+    _say_left_out(context, conn)
     flow, some = context.flow, matters.look(conn, context.flow)
     report.conflicts = conflicts.count_open(conn, flow) if some.cases else 0
     report.holds = len(holds.holds(conn, flow)) if some.holds else 0
@@ -120,6 +122,17 @@ def judge(context: RunContext, conn: Connection) -> None:
         report.state = RunState.NEEDS_PERSON
     else:
         report.state = RunState.DONE
+
+
+def _say_left_out(context: RunContext, conn: Connection) -> None:
+    """Nothing fails where a member cannot be given records, so nothing else would tell."""
+    for name, rules in context.rules.members.items():
+        if not rules.mode.is_target or rules.creates or name in context.open.failed:
+            continue
+        if left := shadow.count_without(conn, context.flow, name):
+            why = "; ".join(uncreatable(context.open.compiled.members[name]))
+            records = "1 record is" if left == 1 else f"{left} records are"
+            context.say("warning", f"{records} not made in {name}: {why}")
 
 
 def finish(context: RunContext, fence: Fence, error: SyncdError | None) -> None:

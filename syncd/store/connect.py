@@ -57,6 +57,8 @@ def locate(url: str, base: Path) -> Place:
     """`base` is the folder of a relative SQLite path. Raises ConfigError."""
     try:
         parsed = make_url(url)
+        if "@" in (parsed.host or ""):  # the rest of a password
+            raise ArgumentError
     except ArgumentError:
         # The text is not shown: it may hold a password.
         raise _unusable("is not a database URL") from None

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, bindparam, select
+from sqlalchemy import BindParameter, Connection, bindparam, exists, func, select
 from sqlalchemy import text as sql
 
 from syncd.core.model import Agreed, Entity, EntityState, Link, LinkState, OpKind
@@ -59,6 +59,12 @@ _BY_KEY = (
 )
 _ALL = bulk.page(select(_E.id).where(_E.flow_id == _FLOW), _E.id)
 _WITH_WORK = bulk.page(select(_E.id).where(_E.flow_id == _FLOW, OPEN_WORK), _E.id)
+_WITHOUT = select(func.count()).where(
+    _E.flow_id == _FLOW,
+    _E.state == EntityState.LIVE.value,
+    ~exists().where(_L.entity_id == _E.id, _L.member_id == bindparam("member")),
+    ~exists().where(_T.entity_id == _E.id, _T.member_id == bindparam("member")),
+)
 _WORK_AMONG = select(_E.id).where(bulk.among(_E.id, "ids"), OPEN_WORK)
 _GONE_TIMES = (
     select(_T.entity_id, _T.member_id, _T.key, _T.created, _T.gone_at)
@@ -268,6 +274,12 @@ def mark_work(conn: Connection, work: Mapping[int, bool]) -> None:
     """Open or close the work of single entities, by id."""
     rows = [(number, int(is_open)) for number, is_open in work.items()]
     bulk.update(conn, tables.entity, ("id",), ("work",), rows)
+
+
+def count_without(conn: Connection, flow: int, member: str) -> int:
+    """Live entities that never had a record at this member. Looks through all of them."""
+    asked = {"flow": flow, "member": names(conn, flow).ids.get(member)}
+    return int(conn.execute(_WITHOUT, asked).scalar_one())
 
 
 def mark_all_work(conn: Connection, flow: int) -> None:

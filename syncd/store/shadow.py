@@ -10,6 +10,7 @@ from __future__ import annotations
 from syncd.store.entities import (
     Save,
     all_entities,
+    count_without,
     entities_by_key,
     load_entities,
     mark_all_work,
@@ -54,6 +55,7 @@ __all__ = [
     "Save",
     "Tombstone",
     "all_entities",
+    "count_without",
     "entities_by_key",
     "entities_of",
     "entity_of",

@@ -178,12 +178,21 @@ def test_options_are_checked(options: dict[str, Any], says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["nonsense", "sqlite://", "sqlite:///:memory:", "nosuchdb://u:p@h/d"]
+    "url",
+    [
+        "nonsense",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "nosuchdb://u:p@h/d",
+        "postgresql://u:p@tail@h/d",
+        "mysql://u:p@tail@h/d",
+    ],
 )
 def test_addresses_that_are_none_are_refused_without_being_shown(url: str) -> None:
     with pytest.raises(ConfigError) as raised:
         factory(context(url))
     assert "u:p@" not in str(raised.value)
+    assert "tail" not in f"{raised.value} {raised.value.hint}"
 
 
 def test_a_relative_file_is_relative_to_the_config(tmp_path: Path) -> None:
@@ -205,6 +214,24 @@ def test_s37_identity_tells_databases_apart_and_survives_writes(
     assert world.adapter().identity() == before
     assert other.adapter().identity() != before
     other.close()
+
+
+def test_s37_a_database_made_again_under_its_name_is_another(
+    fresh_db: Callable[[str], str],
+) -> None:
+    url = sa.make_url(fresh_db("postgresql"))
+    adapter = factory(context(url.render_as_string(hide_password=False)))
+    before = adapter.identity()
+    adapter.close()
+    server = sa.create_engine(
+        url.set(database="postgres"), poolclass=sa.NullPool, isolation_level="AUTOCOMMIT"
+    )
+    with server.connect() as connection:
+        connection.exec_driver_sql(f'DROP DATABASE "{url.database}"')
+        connection.exec_driver_sql(f'CREATE DATABASE "{url.database}"')
+    adapter = factory(context(url.render_as_string(hide_password=False)))
+    assert adapter.identity() != before
+    adapter.close()
 
 
 def test_s37_a_backup_put_back_is_the_same_database(tmp_path: Path) -> None:

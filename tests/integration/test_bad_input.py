@@ -345,6 +345,66 @@ def test_a_value_that_the_target_refuses_waits_in_quarantine(world: World) -> No
     assert world.equal()
 
 
+@pytest.mark.parametrize("private", [True, False])
+def test_i16_a_private_value_is_not_quoted_from_what_a_target_says(
+    world: World, private: bool
+) -> None:
+    """The database names the value that it refuses; of a private field nothing keeps it."""
+    world.flow(
+        {"a": Member(), "b": Member(types={"phone": "VARCHAR(200) UNIQUE"})},
+        {**PEOPLE, "phone": {"type": "text", "private": private}},
+    )
+    world.add("b", email="eve@x.org", name="Eve", phone="Zq7-555-1234")
+    world.run()
+    world.add("a", email="ann@x.org", name="Ann", phone="Zq7-555-1234")
+    report = world.run()
+    (refused,) = world.quarantine()
+    said = [refused.refused.error, *(str(e.reason) for e in world.audit(report))]
+    quoted = any("Zq7" in text or "1234" in text for text in said)
+    assert quoted is (not private and world.kind == "mariadb")  # the others name columns
+
+
+@LOCAL
+def test_i12_a_text_that_is_none_is_set_aside_alone(world: World) -> None:
+    """SQLite holds whatever bytes were called a text; the driver ends a whole read over them."""
+    world.flow({m: Member() for m in "ab"})
+    keys = [world.add("a", email=f"p{n}@x.org", name="Ann", phone="1") for n in range(3)]
+    world.run()
+    world.sql("a", "UPDATE {t} SET a_name = CAST(x'ff41' AS TEXT) WHERE id = :id", id=keys[1])
+    world.edit("a", keys[2], name="Anna")
+    report = world.run()
+    assert report.state is RunState.NEEDS_PERSON
+    (refused,) = world.quarantine()
+    assert "2 bytes" in refused.refused.error
+    assert [name for _, name, _ in world.table("b")] == ["Ann", "Ann", "Anna"]
+    world.edit("a", keys[1], name="Bea")
+    world.settle()
+    assert world.equal()
+
+
+def test_f40_json_numbers_that_no_float_holds_are_set_aside(world: World) -> None:
+    """Neither changed on their way nor written back changed."""
+    world.flow({m: Member(types={"phone": "JSON"}) for m in "ab"}, {**PEOPLE, "phone": "json"})
+    world.add("a", email="ann@x.org", name="Ann", phone='{"n": 12345678901234567.89}')
+    world.add("a", email="bob@x.org", name="Bob", phone='{"n": 12345678901234567890123}')
+    world.add("a", email="eve@x.org", name="Eve", phone='{"n": [0.30000000000000004, 1e3, 7]}')
+    report = world.run()
+    assert report.state is RunState.NEEDS_PERSON
+    assert len(world.quarantine()) == 2
+    assert [email for email, _, _ in world.table("b")] == ["eve@x.org"]
+
+
+def test_i1_records_that_cannot_be_made_somewhere_are_told_of(world: World) -> None:
+    """b's `code` must have a value and no field gives it one: nothing fails, the run says so."""
+    world.flow({"a": Member(), "b": Member(extra={"code": "VARCHAR(9) NOT NULL"})})
+    world.add("a", email="ann@x.org", name="Ann", phone="1")
+    report = world.run()
+    assert any(
+        "1 record is not made in b" in text and "code" in text for _, text in report.messages
+    )
+    assert world.table("b") == []
+
+
 def test_a_value_too_long_for_the_target_is_asked_about_before_anything_is_sent(
     world: World,
 ) -> None:

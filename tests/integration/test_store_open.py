@@ -478,6 +478,7 @@ def test_relative_path_is_relative_to_the_base(tmp_path: Path, seams: Seams) -> 
         "sqlite://",
         "sqlite:///:memory:",
         "postgresql://u:hunter2@h/db?schema=a;b",
+        "postgresql://u:p@hunter2@h/db",
     ],
 )
 def test_unusable_url_is_a_config_error_without_the_password(

@@ -75,6 +75,8 @@ def _url(context: Context, reference: str) -> URL:
     text = context.secret(reference)
     try:
         url = sa.make_url(text)
+        if "@" in (url.host or ""):  # the rest of a password, which no message may show
+            raise ValueError
     except (sa.exc.ArgumentError, ValueError):
         raise ConfigError(
             "this is no database address",

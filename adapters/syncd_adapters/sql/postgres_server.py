@@ -110,10 +110,11 @@ class PostgresServer(Flavor):
             )[0][0]
             if not allowed:
                 return f"postgresql:oid:{oid}:{name}"
+            # the oid tells a database that was dropped and made again from the one before
             system = self.rows(
                 connection, "SELECT system_identifier::text FROM pg_control_system()"
             )[0][0]
-            return f"postgresql:{system}:{name}"
+            return f"postgresql:{system}:{oid}:{name}"
 
     def tables(self) -> list[tuple[str, TableRef, bool]]:
         sql = (

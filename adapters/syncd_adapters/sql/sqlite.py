@@ -199,12 +199,40 @@ class Sqlite(TupleFlavor):
     def stream(
         self, connection: Connection, layout: Layout, sql: str, keys_only: bool
     ) -> Generator[tuple[list[str], list[bytes]], None, None]:
-        cursor = connection.cursor()
+        maker, given = self.row_maker(layout), 0
         try:
-            cursor.execute(sql)
-            yield from tuples.blocks(cursor, layout, self.row_maker(layout), keys_only, BLOCK)
+            for _ in range(2):
+                cursor = connection.cursor()
+                try:
+                    cursor.execute(sql)
+                    for start in range(0, given, BLOCK):  # the same moment: the same rows again
+                        cursor.fetchmany(min(BLOCK, given - start))
+                    for names, raws in tuples.blocks(cursor, layout, maker, keys_only, BLOCK):
+                        given += len(names)
+                        yield names, raws
+                    return
+                except sqlite3.OperationalError as error:
+                    if connection.text_factory is not str or not _undecodable(error):
+                        raise
+                    connection.text_factory = _as_stored
+                finally:
+                    cursor.close()
         finally:
-            cursor.close()
+            connection.text_factory = str
+
+    def rows(
+        self, connection: Connection, sql: str, params: Sequence[Any] = ()
+    ) -> list[tuple[Any, ...]]:
+        try:
+            return super().rows(connection, sql, params)
+        except sqlite3.OperationalError as error:
+            if not _undecodable(error):
+                raise
+        connection.text_factory = _as_stored
+        try:
+            return super().rows(connection, sql, params)
+        finally:
+            connection.text_factory = str
 
     def fetch(
         self, connection: Connection, layout: Layout, keys: Sequence[Parts], lock: bool
@@ -348,6 +376,19 @@ class Sqlite(TupleFlavor):
             return []
         where = f"{self.quote(layout.key[0])} BETWEEN ? AND ?"
         return [(raw, False) for raw in self.select_raws(connection, layout, where, numbers)]
+
+
+def _undecodable(error: sqlite3.Error) -> bool:
+    """A text that is no UTF-8: the driver ends the whole query over it."""
+    return str(error).startswith("Could not decode to UTF-8")
+
+
+def _as_stored(text: bytes) -> str | bytes:
+    """Such a text comes as the bytes it is, for the mapping to refuse in its own record."""
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return text
 
 
 def _decoder(column: Column) -> Callable[[Any], Any]:

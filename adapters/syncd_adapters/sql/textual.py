@@ -14,6 +14,7 @@ from uuid import UUID
 import orjson
 
 from syncd.adapter import Column
+from syncd.core import jsontext
 
 
 def _or_text(parse: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -53,7 +54,7 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "time": _or_text(time.fromisoformat),
     "uuid": _or_text(UUID),
     "bytes": _or_text(_bytes),
-    "json": _or_text(orjson.loads),
+    "json": _or_text(jsontext.loads),
 }
 
 
