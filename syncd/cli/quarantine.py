@@ -27,15 +27,17 @@ def command() -> None:
     "list", examples=("syncd quarantine list", "syncd quarantine list --flow customers --json")
 )
 @flow_option()
+@click.option("--dropped", is_flag=True, help="What was given up instead; retry takes it up again.")
 @click.option("--limit", "-n", type=click.IntRange(1), default=100, help="At most so many.")
 @pass_app
-def list_(app: App, flow: str | None, limit: int) -> None:
+def list_(app: App, flow: str | None, dropped: bool, limit: int) -> None:
     """What waits there, oldest first. Exit 3 while there is something."""
+    look = stored.dropped if dropped else stored.quarantined
     found: list[dict[str, Any]] = []
     more = 0
     with before_first_run(), reading(app) as (_, conn):
         for name, flow_number in flows_of(conn, app, flow).items():
-            waiting = stored.quarantined(conn, flow_number)
+            waiting = look(conn, flow_number)
             room = max(0, limit - len(found))
             more += max(0, len(waiting) - room)
             found += [_shape(one, name) for one in waiting[:room]]
@@ -57,9 +59,14 @@ def list_(app: App, flow: str | None, limit: int) -> None:
         lines.append(f"… {more:,} more; --limit shows them")
     if found:
         first = found[0]["id"]
-        lines.append(f"next: syncd quarantine retry {first}, or syncd quarantine drop {first}")
+        other = "" if dropped else f", or syncd quarantine drop {first}"
+        lines.append(f"next: syncd quarantine retry {first}{other}")
     data = {"quarantined": found, "more": more}
-    app.finish(Result("quarantine list", data, lines if found else ["none"], 3 if found else 0))
+    app.finish(
+        Result(
+            "quarantine list", data, lines if found else ["none"], 3 if found and not dropped else 0
+        )
+    )
 
 
 @command.command(
@@ -109,6 +116,8 @@ def _answer(
     lines = [f"{number(len(wanted), 'operation')} {done}"]
     if word == "retry" and wanted:
         lines.append("next: syncd reconcile")
+    if word == "drop" and wanted:
+        lines.append("their records stay pending: syncd quarantine list --dropped")
     app.finish(Result(f"quarantine {word}", {"ids": wanted}, lines))
 
 

@@ -199,8 +199,15 @@ def quarantined(
     return _read(names(conn, flow), conn.execute(query, {"flow": flow}))
 
 
+def dropped(conn: Connection, flow: int) -> list[Quarantined]:
+    """What people gave up and nothing has replaced since, oldest first."""
+    query = _ALL.where(_Q.state == QuarantineState.DROPPED.value).order_by(_Q.id)
+    return _read(names(conn, flow), conn.execute(query, {"flow": flow}))
+
+
 def retry(conn: Connection, number: int) -> None:
-    """Try it again in the next run. Raises ConfigError SY0199 where nothing waits under it."""
+    """Try it again in the next run, also what was given up. Raises ConfigError SY0199 where nothing
+    stands under the number."""
     _answer(conn, number, QuarantineState.RETRY)
 
 

@@ -187,6 +187,19 @@ def test_i12_quarantine_holds_up_nobody_and_is_retried_when_asked(world: World) 
     world.ok("quarantine", "list")
 
 
+def test_what_was_dropped_stays_in_sight_and_is_taken_up_again(world: World) -> None:
+    number = refused(world)
+    world.ok("quarantine", "drop", number)
+    world.ok("reconcile")
+    assert world.ok("quarantine", "list").stdout == "none\n"
+    assert number in world.ok("quarantine", "list", "--dropped").stdout
+    (one,) = world.json("quarantine", "list", "--dropped")["quarantined"]
+    assert (str(one["id"]), one["state"]) == (number, "dropped")
+    world.ok("quarantine", "retry", number)
+    assert world.run("reconcile").exit_code == 3  # refused once more
+    assert world.ok("quarantine", "list", "--dropped").stdout == "none\n"
+
+
 def test_a_dropped_operation_is_given_up_and_the_next_edit_tried(world: World) -> None:
     number = refused(world)
     world.ok("quarantine", "drop", number)
