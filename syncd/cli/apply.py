@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,13 +14,16 @@ from syncd.cli.app import App
 from syncd.cli.command import Command, pass_app
 from syncd.cli.output import Result, number, plain, shown
 from syncd.cli.progress import watching
-from syncd.cli.reconcile import in_order, run_all
+from syncd.cli.reconcile import in_order, member_errors, run_all
 from syncd.cli.savedplan import SavedPlan, read
-from syncd.engine.result import RunOptions
+from syncd.core.model import OpKind
+from syncd.engine.result import RunOptions, RunReport, RunState
 from syncd.errors import ConfigError, SyncdError
 
+if TYPE_CHECKING:
+    from syncd.engine.session import Session
+
 _SHOWN = 20
-_MOST = 1_000_000
 
 
 @click.command(
@@ -31,59 +35,89 @@ _MOST = 1_000_000
 def command(app: App, file: Path, skip_moved: bool) -> None:
     """Run exactly what a saved plan says.
 
-    The plan is made again and compared. Where an operation is not the same any more nothing is
-    done, the ones that moved are listed, and the exit code is 1; --skip-moved runs the others.
-    What a guard held is not part of a plan: see `syncd holds`.
+    The plan is made again and compared. Where an operation is not planned exactly so any more, or
+    its record has another one by now, nothing is done, what moved is listed, and the exit code is
+    1; --skip-moved runs the others and exits 3. What a guard held is not part of a plan: see
+    `syncd holds`.
     """
     saved = read(file)
     for flow in saved.flows:
         app.flow(flow)
     with app.session() as session:
-        moved: dict[str, list[str]] = {}
-        for flow in in_order(session, list(saved.flows)):
-            opened = session.open(flow)
-            if opened.compiled.fingerprint != saved.flows[flow]:
-                raise ConfigError(
-                    f"the config of {flow} changed since the plan was made",
-                    code="SY0163",
-                    where=str(file),
-                    hint="make it again: syncd reconcile --plan FILE",
-                )
-            with watching(app) as progress:
-                now = session.run(flow, RunOptions(dry_run=True, keep=_MOST, progress=progress))
-            current = {planned.digest for planned in now.operations if not planned.held}
-            gone = [digest for digest in saved.operations[flow] if digest not in current]
-            if gone:
-                moved[flow] = gone
-        if moved and not skip_moved:
-            app.finish(_refused(saved, moved))
+        now = [
+            _again(app, session, saved, flow, file) for flow in in_order(session, list(saved.flows))
+        ]
+        moved = {report.flow: report.moved for report in now if report.moved}
+        if not skip_moved and (unread := member_errors(now)):
+            codes = [member.exit for report in now for member in report.members.values()]
+            app.finish(_nothing([], ["! nothing was done: a member was not read"], codes, unread))
+        if not skip_moved and moved:
+            app.finish(_refused(_entries(saved, moved)))
         options = {
-            flow: RunOptions(only=frozenset(operations) - frozenset(moved.get(flow, ())))
+            flow: RunOptions(
+                only=frozenset(operations).difference(moved.get(flow, ())), whole=not skip_moved
+            )
             for flow, operations in saved.operations.items()
         }
         done = run_all(app, session, list(saved.flows), options, yes=True)
-    listed = _entries(saved, moved)
-    result = done.result("apply", app, {"applied": True, "moved": listed})
-    lines = [*result.lines, *_moved_lines(listed, "left out")]
+    if skip_moved:
+        done.of_moved = 3
+    before = _entries(saved, moved)
+    late = _entries(saved, {report.flow: report.moved for report in done.reports})
+    if late and all(report.state is RunState.PLANNED for report in done.reports):
+        app.finish(_refused(late))
+    result = done.result("apply", app, {"applied": True, "moved": [*before, *late]})
+    lines = [*result.lines, *_moved_lines(before, "left out"), *_moved_lines(late, "moved")]
     if saved.held:
         lines.append(f"{number(saved.held, 'operation')} of the plan were held and did not run")
-    code = failure.worst([result.exit, 3]) if listed and not result.exit else result.exit
-    app.finish(replace(result, lines=lines, exit=code))
+    left = [3] if before or (late and skip_moved) else []
+    errors = [*result.errors]
+    if late and not skip_moved:
+        errors += failure.describe(_moved(late, "only the others ran"))
+    code = failure.worst([result.exit, *left])
+    app.finish(replace(result, lines=lines, exit=code, errors=errors))
 
 
-def _refused(saved: SavedPlan, moved: dict[str, list[str]]) -> Result:
-    listed = _entries(saved, moved)
-    error = SyncdError(
-        f"{number(len(listed), 'operation')} of the plan moved since it was made; nothing was done",
+def _again(app: App, session: Session, saved: SavedPlan, flow: str, file: Path) -> RunReport:
+    """The plan of a flow as it would be now; `moved` has what is not in it any more."""
+    session.has(flow)  # with the store open, a system that is away is known from last time
+    if session.open(flow).compiled.fingerprint != saved.flows[flow]:
+        raise ConfigError(
+            f"the config of {flow} changed since the plan was made",
+            code="SY0163",
+            where=str(file),
+            hint="make it again: syncd reconcile --plan FILE",
+        )
+    with watching(app) as progress:
+        only = frozenset(saved.operations[flow])
+        return session.run(flow, RunOptions(dry_run=True, only=only, keep=0, progress=progress))
+
+
+def _moved(listed: list[dict[str, Any]], what: str) -> SyncdError:
+    return SyncdError(
+        f"{number(len(listed), 'operation')} of the plan moved since it was made; {what}",
         code="SY0161",
         hint="look at them, then make the plan again, or run the rest with --skip-moved",
     )
-    data = {"applied": False, "moved": listed, "flows": [], "skipped": []}
+
+
+def _refused(listed: list[dict[str, Any]]) -> Result:
+    error = _moved(listed, "nothing was done")
     lines = _moved_lines(listed, "moved")
-    return Result("apply", data, lines, error.exit_code, failure.describe(error))
+    return _nothing(listed, lines, [error.exit_code], failure.describe(error))
 
 
-def _entries(saved: SavedPlan, moved: dict[str, list[str]]) -> list[dict[str, Any]]:
+def _nothing(
+    moved: list[dict[str, Any]],
+    lines: list[str],
+    codes: Iterable[int],
+    errors: list[dict[str, Any]],
+) -> Result:
+    data = {"applied": False, "moved": moved, "flows": [], "skipped": []}
+    return Result("apply", data, lines, failure.worst(codes), errors)
+
+
+def _entries(saved: SavedPlan, moved: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     return [
         {k: v for k, v in saved.operations[flow][digest].items() if k != "kind"}
         for flow, digests in moved.items()
@@ -94,14 +128,28 @@ def _entries(saved: SavedPlan, moved: dict[str, list[str]]) -> list[dict[str, An
 def _moved_lines(listed: list[dict[str, Any]], word: str) -> list[str]:
     lines = []
     for entry in listed[:_SHOWN]:
-        fields = ", ".join(
-            f"{plain(name)} {shown(facts['before'])} → {shown(facts['after'])}"
-            for name, facts in entry["fields"].items()
-        )
         key = plain(entry["key"]) if entry["key"] is not None else "(new)"
+        said = ", ".join(_said(entry["operation"], *one) for one in _known(entry))
         lines.append(
-            f"! {word}: {entry['flow']}  {entry['operation']} {entry['member']} {key}  {fields}"
+            f"! {word}: {entry['flow']}  {entry['operation']} {entry['member']} {key}  {said}"
         )
     if len(listed) > _SHOWN:
         lines.append(f"  … {len(listed) - _SHOWN:,} more; --json lists them all")
     return lines
+
+
+def _known(entry: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Of a record that comes or goes only what it has."""
+    update = entry["operation"] == OpKind.UPDATE
+    return [
+        (name, facts)
+        for name, facts in entry["fields"].items()
+        if update or not (facts["before"] is None and facts["after"] is None)
+    ]
+
+
+def _said(operation: str, name: str, facts: dict[str, Any]) -> str:
+    before, after = shown(facts["before"]), shown(facts["after"])
+    if operation == OpKind.UPDATE:
+        return f"{plain(name)} {before} → {after}"
+    return f"{plain(name)} {after if operation == OpKind.CREATE else before}"

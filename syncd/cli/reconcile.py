@@ -13,7 +13,7 @@ import click
 from syncd.cli import failure, planlines
 from syncd.cli.app import App
 from syncd.cli.command import Command, pass_app
-from syncd.cli.output import Result, number
+from syncd.cli.output import Result
 from syncd.cli.planlines import View
 from syncd.cli.progress import Watcher, watching
 from syncd.cli.records import schema_kinds, split_record
@@ -98,12 +98,13 @@ class Done:
         self.errors: list[tuple[str, SyncdError]] = []
         self.asked: set[str] = set()  # flows whose plan a person has yet to confirm
         self.skipped: list[str] = []
+        self.of_moved = 1  # exit code where operations of a saved plan moved
 
     def exit_of(self, report: RunReport) -> int:
         if report.flow in self.asked:
             return 3
         if report.moved:
-            return failure.worst([report.exit_code, 1])
+            return failure.worst([report.exit_code, self.of_moved])
         return report.exit_code
 
     @property
@@ -122,8 +123,6 @@ class Done:
         for report in self.reports:
             view = View.of(app.flow(report.flow))
             lines += planlines.report_lines(report, view, verbose=app.verbosity > 0)
-            if report.moved:
-                lines.append(f"  ! {number(len(report.moved), 'operation')} moved and did not run")
             if report.flow in self.asked:
                 lines.append("  ! nothing was changed: a first run wants a yes (--yes)")
         if len(self.reports) + len(self.errors) + len(self.skipped) > 1:
@@ -140,27 +139,31 @@ class Done:
             "skipped": self.skipped,
         }
         entries = [entry for flow, error in self.errors for entry in failure.describe(error, flow)]
-        entries += [
-            {
-                "code": member.code or "SY0200",
-                "message": member.error,
-                "where": f"flow {report.flow}, member {member.name}",
-                "hint": member.hint,
-                "kind": "member",
-                "count": 1,
-                "flow": report.flow,
-            }
-            for report in self.reports
-            for member in report.members.values()
-            if member.error
-        ]
-        return Result(kind, data, lines, self.exit, entries)
+        return Result(kind, data, lines, self.exit, [*entries, *member_errors(self.reports)])
 
     def _summary(self) -> str:
         parts = [f"{r.flow} {r.state.value}" for r in self.reports]
         parts += [f"{flow} did not run" for flow, _ in self.errors]
         parts += [f"{flow} not begun" for flow in self.skipped]
         return "flows: " + ", ".join(parts)
+
+
+def member_errors(reports: Sequence[RunReport]) -> list[dict[str, Any]]:
+    """Members that were not read or not written, as entries of a document's errors."""
+    return [
+        {
+            "code": member.code or "SY0200",
+            "message": member.error,
+            "where": f"flow {report.flow}, member {member.name}",
+            "hint": member.hint,
+            "kind": "member",
+            "count": 1,
+            "flow": report.flow,
+        }
+        for report in reports
+        for member in report.members.values()
+        if member.error
+    ]
 
 
 def run_all(
@@ -182,7 +185,7 @@ def run_all(
                     chosen = replace(chosen, confirm=partial(_confirm, app, progress))
                 report = session.run(flow, chosen)
             done.reports.append(report)
-            if report.state is RunState.PLANNED and not chosen.dry_run:
+            if report.state is RunState.PLANNED and not (chosen.dry_run or report.moved):
                 done.asked.add(flow)
             if report.state is RunState.INTERRUPTED:
                 raise Interrupted("stopped", hint="the next run goes on from here")

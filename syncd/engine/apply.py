@@ -232,6 +232,8 @@ def settle_outcomes(
             touched.add(entry.entity)
             opstate = STATES[outcome.status]
             _count(context, name, entry, outcome, done)
+            if outcome.status is Status.STALE and context.options.only is not None:
+                _moved(context, operation_digest(entity, entry.operation))
             if outcome.status is Status.REJECTED and outcome.blocked:
                 done.blocked.append(entry.id)
             if outcome.status is Status.REJECTED:
@@ -352,6 +354,12 @@ def _count(
             member.rejected += 1
         case Status.UNKNOWN:
             member.unknown += 1
+
+
+def _moved(context: RunContext, digest: str) -> None:
+    """Planned just now as it was saved, and edited before the write arrived."""
+    if digest in (context.options.only or ()):
+        context.report.moved.append(digest)
 
 
 def _is_rejected(outcome: Outcome | None) -> bool:

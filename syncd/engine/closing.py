@@ -29,12 +29,18 @@ from syncd.store.lease import Fence
 
 
 def show(context: RunContext, totals: planning.PlanTotals, tripped: Tripped) -> None:
-    for (member, kind), n in totals.kinds.items():
+    some = context.options.only is not None  # and not the whole plan, which the totals count
+    for (member, kind), n in () if some else totals.kinds.items():
         context.report.members[member].planned[kind] = n
     for planned in recording.preview(context, tripped):
-        if len(context.report.operations) >= context.options.keep:
+        if len(context.report.operations) < context.options.keep:
+            context.report.operations.append(planned)
+        elif not some:
             break
-        context.report.operations.append(planned)
+        if some:
+            counts = context.report.members[planned.operation.member].planned
+            kind = str(planned.operation.kind)
+            counts[kind] = counts.get(kind, 0) + 1
     if context.options.dry_run:
         for planned in context.report.operations:
             if planned.held:

@@ -67,10 +67,30 @@ def held_by(draft: Draft, tripped: Tripped) -> str:
     return ""
 
 
-def preview(context: RunContext, tripped: Tripped) -> Iterator[PlannedOperation]:
-    """The whole plan, operation by operation, for people and saved plans."""
+def of_saved(context: RunContext, draft: Draft) -> bool:
+    """Whether a saved plan, where one is carried out, has everything this entity comes to. One
+    operation more, for another field edited since, is not what somebody looked at."""
+    only = context.options.only
+    return only is None or only.issuperset(draft.digests)
+
+
+def left_out(context: RunContext, tripped: Tripped) -> list[str]:
+    """Operations of the saved plan that are not planned now exactly so: their records moved, or
+    a guard holds them."""
+    found: set[str] = set()
     for block in context.stage.drafts():
         for draft in block:
+            if of_saved(context, draft) and not held_by(draft, tripped):
+                found.update(draft.digests)
+    return sorted((context.options.only or frozenset()) - found)
+
+
+def preview(context: RunContext, tripped: Tripped) -> Iterator[PlannedOperation]:
+    """What this run is about, operation by operation, for people and saved plans."""
+    for block in context.stage.drafts():
+        for draft in block:
+            if not of_saved(context, draft):
+                continue
             held = held_by(draft, tripped)
             for planned in draft.planned():
                 yield replace(planned, held=held)
@@ -78,28 +98,23 @@ def preview(context: RunContext, tripped: Tripped) -> Iterator[PlannedOperation]
 
 def record(context: RunContext, tripped: Tripped) -> None:
     """Everything that is not held into the store; what is held onto its holds."""
-    only = context.options.only
     holding = Holding(context, tripped)
-    answered: set[str] = set()
     moved = Named()
     for block in context.stage.drafts():
         for start in range(0, len(block), _CHUNK):
             chunk: list[Draft] = []
             for draft in block[start : start + _CHUNK]:
                 kind = held_by(draft, tripped)
-                if only is not None and not set(draft.digests) <= only:
+                if not of_saved(context, draft):
                     continue
                 if kind:
                     holding.hold(draft)
                 else:
                     chunk.append(draft)
-                    answered.update((only or frozenset()).intersection(draft.digests))
             holding.run(chunk)
             _record(context, chunk, moved)
     holding.finish(moved)
     list_moved(context, moved)
-    if only is not None:
-        context.report.moved.extend(sorted(only - answered))
 
 
 def _record(context: RunContext, drafts: Sequence[Draft], moved: Named) -> None:

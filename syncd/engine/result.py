@@ -109,7 +109,7 @@ class RunReport:
 
     conflicts, holds, quarantined, pending, unknown   what stands open in the flow afterwards
     messages  (level, text): what a person should know, in order
-    moved     operations of a saved plan or approval that no longer hold
+    moved     digests of a saved plan's operations that no longer hold
     """
 
     flow: str
@@ -171,6 +171,7 @@ class RunOptions:
     """
     dry_run    plan and report, change nothing, not even the state
     only       digests of a saved plan: exactly these run; the rest of the plan is dropped
+    whole      of these all, or where one is not planned any more none
     keep       how many planned operations the report carries (a first sync may have a million)
     confirm    asked when a first run would create into a member without links, or link and write
                between two filled ones; None = yes
@@ -180,6 +181,7 @@ class RunOptions:
     mode: RunMode = RunMode.FULL
     dry_run: bool = False
     only: frozenset[str] | None = None
+    whole: bool = False
     keep: int = 2_000
     confirm: Confirm | None = None
     record: tuple[str, str] | None = None

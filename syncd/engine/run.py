@@ -190,8 +190,10 @@ def _way(context: RunContext) -> None:
     failpoint("pulled")
     totals, tripped = _plan(context)
     failpoint("planned")
+    if context.options.only is not None:
+        context.report.moved = recording.left_out(context, tripped)
     closing.show(context, totals, tripped)
-    if context.options.dry_run:
+    if context.options.dry_run or (context.options.whole and context.report.moved):
         context.report.state = RunState.PLANNED
         return
     confirm = context.options.confirm
@@ -209,7 +211,8 @@ def _way(context: RunContext) -> None:
         context.beat()
         stale = _again(context)
     if stale:
-        context.say("info", f"{stale} records kept moving; the next run reads them again")
+        what = "1 record" if stale == 1 else f"{stale} records"
+        context.say("info", f"{what} kept moving; the next run reads them again")
 
 
 def _is_first(context: RunContext) -> bool:

@@ -160,7 +160,7 @@ class Session:
 
     def run(self, flow: str, options: RunOptions) -> RunReport:
         """One run. A dry run writes nothing anywhere, also where there is no state yet."""
-        if options.dry_run and not self._has(flow):
+        if options.dry_run and not self.has(flow):
             with _scratch_folder() as folder:
                 return self._run_dry(flow, options, folder)
         store = self.store(create=not options.dry_run)
@@ -194,7 +194,7 @@ class Session:
             self.state_dir if self.state_dir.is_dir() else None,
         )
 
-    def _has(self, flow: str) -> bool:
+    def has(self, flow: str) -> bool:
         """Whether the store knows the flow; there may be no store at all."""
         try:
             store = self.store()

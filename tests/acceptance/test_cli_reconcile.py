@@ -11,11 +11,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cliworld import World
 
 from syncd import host
+from syncd.cli.reconcile import Done, run_all
+from syncd.engine import apply
+from syncd.engine.context import RunContext
 from syncd.seams import Holder
 from syncd.store import lease
 from syncd.store.database import Store
@@ -289,6 +293,86 @@ def test_s60_skip_moved_runs_the_rest_and_lists_what_dropped_out(world: World) -
     document = world.json("apply", str(plan), "--skip-moved", code=3)
     assert [entry["key"] for entry in document["moved"]] == ["102"]
     assert names(world)[:3] == ["New 1", "Person 2", "New 3"]
+
+
+@pytest.mark.parametrize("edit", ["target", "source"])
+def test_s60_a_record_with_another_edit_since_is_not_the_one_planned(
+    world: World, edit: str
+) -> None:
+    """The operation planned is the same as ever, and there is one more for its record."""
+    plan = planned(world)
+    world.sql("erp", "UPDATE customers SET credit_limit = 99 WHERE no = 102")
+    if edit == "source":
+        world.sql("erp", "UPDATE customers SET credit_limit = 20 WHERE no = 102")
+        world.sql("crm", "UPDATE contacts SET phone = 'other' WHERE id = 2")
+    document = world.json("apply", str(plan), code=1)
+    assert (document["applied"], document["flows"]) == (False, [])
+    assert [entry["key"] for entry in document["moved"]] == ["102"]
+    assert names(world)[:3] == ["Person 1", "Person 2", "Person 3"]
+    text = world.ok("apply", str(plan), "-v", code=1)
+    assert "! moved: people  update erp 102  name Person 2 → New 2" in text.stdout
+    text = world.ok("apply", str(plan), "-v", "--skip-moved", code=3)
+    assert "! left out: people  update erp 102  name Person 2 → New 2" in text.stdout
+    assert "crm 2 " not in text.stdout  # nobody planned that
+    assert names(world)[:3] == ["New 1", "Person 2", "New 3"]
+
+
+def test_s60_nothing_runs_of_a_flow_that_moved_after_the_look(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planned(world)
+
+    def late(*args: Any, **options: Any) -> Done:
+        world.sql("crm", "UPDATE contacts SET name = 'Moved' WHERE id = 2")
+        return run_all(*args, **options)
+
+    monkeypatch.setattr("syncd.cli.apply.run_all", late)
+    document = world.json("apply", str(plan), code=1)
+    assert document["applied"] is False
+    assert [entry["key"] for entry in document["moved"]] == ["102"]
+    assert document["errors"][0]["code"] == "SY0161"
+    assert names(world)[:3] == ["Person 1", "Person 2", "Person 3"]
+
+
+@pytest.mark.parametrize(("skip", "code"), [((), 1), (("--skip-moved",), 3)])
+def test_s60_a_record_edited_before_the_write_arrives_is_named(
+    world: World, monkeypatch: pytest.MonkeyPatch, skip: tuple[str, ...], code: int
+) -> None:
+    plan = planned(world)
+    apply_all = apply.apply_all
+
+    def late(context: RunContext) -> int:
+        world.sql("erp", "UPDATE customers SET full_name = 'Theirs' WHERE no = 102")
+        return apply_all(context)
+
+    monkeypatch.setattr(apply, "apply_all", late)
+    result = world.ok("apply", str(plan), *skip, code=code)
+    assert "! moved: people  update erp 102  name Person 2 → New 2" in result.stdout
+    assert ("error SY0161: 1 operation of the plan moved" in result.stderr) == (not skip)
+    assert names(world)[:3] == ["New 1", "Theirs", "New 3"]
+
+
+def test_apply_does_not_call_moved_what_it_could_not_look_at(world: World) -> None:
+    plan = planned(world)
+    (world.folder / "erp.db").rename(world.folder / "gone.db")
+    (world.folder / "erp.db").mkdir()
+    document = world.json("apply", str(plan), code=1)
+    assert (document["applied"], document["moved"]) == (False, [])
+    assert document["errors"][0]["where"] == "flow people, member erp"
+    assert "nothing was done: a member was not read" in world.run("apply", str(plan)).stdout
+
+
+def test_moved_creates_and_deletions_say_what_the_record_has(world: World) -> None:
+    world.synced(5)
+    world.sql("crm", "INSERT INTO contacts VALUES (9, 'new@example.com', 'New', NULL, NULL)")
+    world.sql("crm", "DELETE FROM contacts WHERE id = 5")
+    world.ok("reconcile", "--plan", "plan.jsonl")
+    world.sql("crm", "UPDATE contacts SET name = 'Newer' WHERE id = 9")
+    world.sql("crm", "INSERT INTO contacts VALUES (5, 'p5@example.com', 'Person 5', NULL, NULL)")
+    said = world.ok("apply", "plan.jsonl", code=1).stdout
+    assert "! moved: people  create erp (new)  email new@example.com, name New\n" in said
+    assert "! moved: people  delete erp 105  credit 50.00, email p5@example.com" in said
+    assert "null" not in said and "→" not in said
 
 
 def test_a_plan_of_another_config_is_refused(world: World) -> None:
