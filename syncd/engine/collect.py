@@ -35,7 +35,7 @@ def collect(context: RunContext) -> None:
         state = context.open.known.get(name)
         cursor = state.cursor if state is not None else None
         watch = partial(_watch, context, name)
-        accepted = partial(_accepted_empty, context, name)
+        accepted = partial(_said_empty, context, name, ItemState.APPROVED)
         if mode is RunMode.ENTITY:
             works.append(partial(_pull_one, context, reader))
         elif mode is RunMode.INCREMENTAL and cursor and reader.compiled.spec.cursor:
@@ -50,7 +50,7 @@ def collect(context: RunContext) -> None:
             if isinstance(pulled.error, Interrupted):
                 raise pulled.error
             _note_failure(context, pulled.member, pulled.error)
-        if pulled.empty:
+        if pulled.empty and mode is not RunMode.ENTITY:
             context.say(
                 "warning",
                 f"{pulled.member} answered without a single record although records of it are "
@@ -108,9 +108,11 @@ def _watch(context: RunContext, name: str, rows: int) -> None:
 
 
 def _pull_one(context: RunContext, reader: Reader) -> Pulled:
-    """A single-record run: the record named; the others of its entity are read when planned."""
+    """A single-record run: the record named; the others of its entity are read when planned. What
+    a listing found empty is so until a person or another listing says otherwise."""
     assert context.options.record is not None
     member, key = context.options.record
+    empty = _said_empty(context, reader.rules.name, ItemState.HELD)
     with context.store.read() as conn:
         tick = context.store.last_tick(conn)
         entity = shadow.entity_of(conn, context.flow, member, key)
@@ -129,7 +131,7 @@ def _pull_one(context: RunContext, reader: Reader) -> Pulled:
                 context.stage.add_seen([(name, key, 0, status, record, complaint)])
         if all(row.deleted for row in rows):
             context.say("warning", f"{name} has no record {keys.show(key)}, and none is linked")
-    return Pulled(name, tick=tick, rows=1 if name == member else 0)
+    return Pulled(name, tick=tick, rows=1 if name == member else 0, empty=empty)
 
 
 def _search(context: RunContext) -> None:
@@ -199,11 +201,11 @@ def _note_failure(context: RunContext, name: str, error: SyncdError) -> None:
     context.say("error", f"{name} was not read: {error}")
 
 
-def _accepted_empty(context: RunContext, member: str) -> bool:
-    """Whether a person said that it is empty indeed."""
+def _said_empty(context: RunContext, member: str, state: ItemState) -> bool:
+    """Whether it was found empty and that finding stands so: held, or approved by a person."""
     with context.store.read() as conn:
         items = holds.waiting_of_kind(conn, context.flow, "empty")
-    return any(i.member == member and i.state is ItemState.APPROVED for i in items)
+    return any(i.member == member and i.state is state for i in items)
 
 
 def empty_digest(member: str) -> str:

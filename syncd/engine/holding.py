@@ -57,7 +57,9 @@ class Holding:
     def finish(self, moved: Named) -> None:
         """Adds to `moved` what a person had approved and is not planned any more."""
         context = self._context
-        emptied = {name for name, pulled in context.pulled.items() if pulled.empty}
+        emptied: set[str] = set()
+        if context.options.mode is not RunMode.ENTITY:  # which lists nothing itself
+            emptied = {name for name, pulled in context.pulled.items() if pulled.empty}
         if not (emptied or self._counts or context.stage.any_waiting):
             return
         with context.store.write(context.fence) as conn:
@@ -121,7 +123,7 @@ class Holding:
                     # stands while nothing is there: what follows may be held and asked about; not
                     # of a member that left the config meanwhile
                     pulled = context.pulled.get(item.member)
-                    if pulled is None or pulled.rows:
+                    if pulled is None or pulled.listed:
                         through.append(item)
                 elif fate == "run":
                     through.append(item)

@@ -35,6 +35,7 @@ class Pulled:
     tick      store tick at which the read began
     seed      of its row hashes
     empty     not a single record, though links are live: nothing may follow from it
+    listed    its listing had a record
     error     why it was not read to the end; its records then count as not read
     """
 
@@ -47,6 +48,7 @@ class Pulled:
     changed: int = 0
     missing: int = 0
     empty: bool = False
+    listed: bool = False
     cursor: str | None = None
     error: SyncdError | None = None
 
@@ -135,6 +137,7 @@ def pull_all(
                     changed=changed,
                     missing=missing,
                     empty=empty,
+                    listed=rows > 0,
                     cursor=snapshot.cursor,
                 )
         except SyncdError as error:
@@ -190,6 +193,7 @@ def pull_since(
                 changed=changed,
                 missing=missing,
                 empty=empty,
+                listed=alive > 0,
                 cursor=following,
             )
         except SyncdError as error:

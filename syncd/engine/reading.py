@@ -13,6 +13,9 @@ from syncd.store.stage import Seen
 ByKey = Mapping[tuple[str, str], Seen]  # (member, key) → what the stage has of it
 Fetched = Mapping[tuple[str, str], Read]
 
+# Of a member that answered without a single record: what is not there may be anywhere (law 16)
+_EMPTY = Read(ReadStatus.UNREAD, reason="not a single record was read there")
+
 
 def by_key(rows: Sequence[Seen]) -> dict[tuple[str, str], Seen]:
     """A key that was set aside stays so, whatever else was staged under it."""
@@ -59,12 +62,12 @@ def _read(
     row = rows.get((name, link.key))
     if row is not None and row.status in ("bad", "unread"):
         return Read(ReadStatus.UNREAD, reason=row.reason)
+    if pulled.empty and (row is None or row.status == "missing"):
+        return _EMPTY
     if row is not None and row.status == "missing":
         return Read(ReadStatus.MISSING, None, pulled.tick, searched, shows=shows)
     if row is not None:
         return Read(ReadStatus.SEEN, row.record, pulled.tick, searched, shows=shows)
-    if pulled.empty:
-        return Read(ReadStatus.UNREAD, reason="not a single record was read there")
     return Read(ReadStatus.SAME, None, pulled.tick, searched, shows=shows)
 
 
@@ -104,7 +107,11 @@ def _fetch(
     for link in links:
         row = rows.get(link.key)
         if row is None or row.deleted:
-            found[name, link.key] = Read(ReadStatus.MISSING, None, tick, searched, shows=shows)
+            found[name, link.key] = (
+                _EMPTY
+                if pulled.empty
+                else Read(ReadStatus.MISSING, None, tick, searched, shows=shows)
+            )
             continue
         record, complaint = reader.record(row, None, link.fingerprint)
         found[name, link.key] = (

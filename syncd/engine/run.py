@@ -256,9 +256,7 @@ def _again(context: RunContext) -> int:
         with context.store.read() as conn:
             tick = context.store.last_tick(conn)
         for name, pulled in context.pulled.items():
-            again.pulled[name] = replace(
-                pulled, complete=False, searched=False, empty=False, tick=tick
-            )
+            again.pulled[name] = replace(pulled, complete=False, searched=False, tick=tick)
         for ids in context.stage.stale():
             stage.add_todo(ids)
         context.stage.clear_stale()

@@ -24,7 +24,7 @@ class Accidents:
     lose     the effect happens, the answer to a batch of this kind ("create", …) does not arrive
     unknown  a lookup of what was sent earlier cannot be answered either
     batch    operations a batch; None = the adapter's own
-    unread   raised where a snapshot would be opened
+    unread   raised where a snapshot, or what moved since a cursor, would be read
     sent     every write that reached the system, in order
     """
 
@@ -71,6 +71,11 @@ class _Endpoint:
         if self._accidents.unread is not None:
             raise self._accidents.unread
         return self._inner.snapshot()
+
+    def since(self, cursor: str) -> Any:
+        if self._accidents.unread is not None:
+            raise self._accidents.unread
+        return self._inner.since(cursor)
 
     def apply(self, writes: Sequence[Write], check: Check, token: Token) -> list[Outcome]:
         accidents = self._accidents
