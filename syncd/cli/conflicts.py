@@ -10,11 +10,11 @@ from sqlalchemy import Connection
 from syncd.cli.app import App
 from syncd.cli.command import Group, flow_option, pass_app
 from syncd.cli.output import Result, masked, moment, plain, shown, table
+from syncd.cli.planlines import case_json
 from syncd.cli.records import before_first_run, flows_of, reading
 from syncd.cli.resolve import answers_to, resolve
 from syncd.config.models import FlowConfig
-from syncd.core import keys
-from syncd.core.model import Agreed, Candidate, CaseKind
+from syncd.core.model import Agreed, CaseKind
 from syncd.errors import ConfigError
 from syncd.store import conflicts as stored
 from syncd.store import shadow
@@ -110,28 +110,17 @@ command.add_command(resolve)
 
 def shape(case: stored.StoredCase, name: str, flow: FlowConfig | None) -> dict[str, Any]:
     """flow None: not in the config any more; then nothing says which values may be shown."""
+    if flow is None:
+        private = {field for one in case.case.candidates for field in one.values or ()}
+    else:
+        private = {field for field, options in flow.fields.items() if options.private}
     return {
         "id": case.id,
         "flow": name,
-        "kind": case.case.kind.value,
         "entity": case.entity,
-        "member": case.case.member,
-        "fields": list(case.case.fields),
-        "reason": case.case.reason,
-        "candidates": [_candidate(one, flow) for one in case.case.candidates],
         "state": case.state,
         "opened_at": case.opened_at,
-        "digest": case.case.digest,
-    }
-
-
-def _candidate(one: Candidate, flow: FlowConfig | None) -> dict[str, Any]:
-    return {
-        "source": one.source,
-        "key": keys.show(one.key) if one.key else None,
-        "values": None if one.values is None else _safe(one.values, flow),
-        "deleted": one.values is None,
-        "at": one.at,
+        **case_json(case.case, private),
     }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from syncd.cli.output import masked, number, plain, shown
 from syncd.config.models import FlowConfig
 from syncd.core import keys
-from syncd.core.model import UNSET, Operation, OpKind, Value
+from syncd.core.model import UNSET, Case, Operation, OpKind, Value
 from syncd.engine.result import MemberReport, PlannedOperation, RunReport, RunState, order
 
 _SIGNS = {OpKind.UPDATE: "~", OpKind.CREATE: "+", OpKind.DELETE: "-", OpKind.ARCHIVE: "-"}
@@ -78,6 +78,30 @@ def plan_lines(operations: Sequence[PlannedOperation], view: View, *, every: boo
     return [*lines, *(line for planned in last for line in operation_lines(planned, view))]
 
 
+def opened_lines(report: RunReport, view: View, *, every: bool) -> list[str]:
+    """`! crm 17 ↔ erp 104  name  Ann ↔ Anna  (conflict: several edits)`, a line for each field."""
+    shows = report.opens if every else report.opens[:_FEW]
+    lines = [line for opened in shows for line in case_lines(opened.case, view)]
+    if len(shows) < len(report.opens):
+        lines.append(f"  … {len(report.opens) - len(shows):,} more conflicts; -v shows them all")
+    return lines
+
+
+def case_lines(case: Case, view: View) -> Iterator[str]:
+    found = case.candidates
+    who = " ↔ ".join(plain(f"{c.source} {keys.show(c.key)}" if c.key else c.source) for c in found)
+    why = f"(conflict: {plain(case.reason)})"
+    if not case.fields:
+        yield f"! {who}  {why}"
+    for name in view.sorted(case.fields):
+        hidden = name in view.private
+        values = [
+            "(deleted)" if c.values is None else shown(c.values.get(name, UNSET), private=hidden)
+            for c in found
+        ]
+        yield f"! {who}  {plain(name)}  {' ↔ '.join(values)}  {why}"
+
+
 def member_line(report: RunReport, member: MemberReport, width: int) -> str:
     """`erp  +12 ~340 -2  3 conflicts`: what was done there, or what would be."""
     if report.state is RunState.PLANNED:
@@ -106,6 +130,8 @@ def report_lines(report: RunReport, view: View, *, verbose: bool) -> list[str]:
     lines = [f"{plain(report.flow)}: {headline(report)}"]
     if report.state is RunState.PLANNED or verbose:
         lines += [f"  {line}" for line in plan_lines(report.operations, view, every=verbose)]
+    if report.state is RunState.PLANNED:
+        lines += [f"  {line}" for line in opened_lines(report, view, every=verbose)]
     width = max((len(name) for name in report.members), default=0)
     lines += [f"  {member_line(report, m, width)}" for m in report.members.values()]
     for level, text in report.messages:
@@ -119,7 +145,12 @@ def headline(report: RunReport) -> str:
     match report.state:
         case RunState.PLANNED:
             total = sum(sum(m.planned.values()) for m in report.members.values())
-            return f"plan of {number(total, 'operation')}; nothing was changed"
+            more = [
+                number(report.conflicts, "conflict") if report.conflicts else "",
+                number(report.holds, "hold") if report.holds else "",
+            ]
+            said = ", ".join([number(total, "operation"), *filter(None, more)])
+            return f"plan of {said}; nothing was changed"
         case RunState.FAILED:
             return "failed"
         case RunState.INTERRUPTED:
@@ -140,6 +171,7 @@ def headline(report: RunReport) -> str:
 def next_steps(reports: Sequence[RunReport]) -> list[str]:
     """What to type now, for what was left open."""
     steps = []
+    reports = [r for r in reports if r.state is not RunState.PLANNED]  # nothing stands open yet
     if any(r.conflicts for r in reports):
         steps.append("syncd conflicts list")
     if any(r.holds for r in reports):
@@ -165,6 +197,26 @@ def operation_json(planned: PlannedOperation, private: Collection[str]) -> dict[
         "fields": {name: _field_json(operation, name, private) for name in names},
         "held": planned.held,
         "digest": planned.digest,
+    }
+
+
+def case_json(case: Case, private: Collection[str]) -> dict[str, Any]:
+    return {
+        "kind": case.kind.value,
+        "member": case.member,
+        "fields": list(case.fields),
+        "reason": case.reason,
+        "candidates": [
+            {
+                "source": one.source,
+                "key": keys.show(one.key) if one.key else None,
+                "values": None if one.values is None else masked(one.values, private),
+                "deleted": one.values is None,
+                "at": one.at,
+            }
+            for one in case.candidates
+        ],
+        "digest": case.digest,
     }
 
 
@@ -195,6 +247,9 @@ def report_json(
         "members": [_member_json(member) for member in report.members.values()],
         "messages": [{"level": level, "text": text} for level, text in report.messages],
         "operations": [operation_json(p, private) for p in order(report.operations)],
+        "opens": [
+            {"entity": opened.entity, **case_json(opened.case, private)} for opened in report.opens
+        ],
         "moved": list(report.moved),
     }
 

@@ -102,7 +102,7 @@ class Done:
 
     def exit_of(self, report: RunReport) -> int:
         if report.flow in self.asked:
-            return 3
+            return failure.worst([report.exit_code, 3])
         if report.moved:
             return failure.worst([report.exit_code, self.of_moved])
         return report.exit_code

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from syncd.core import keys
-from syncd.core.model import Operation
+from syncd.core.model import Case, Operation
 from syncd.errors import SyncdError
 
 _NAMED = 10  # records that one message names
@@ -67,6 +67,14 @@ class PlannedOperation:
     held: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedCase:
+    """A conflict that the run would open. entity: 0 = of records that are not linked."""
+
+    entity: int
+    case: Case
+
+
 @dataclass(slots=True)
 class MemberReport:
     """One member in one run.
@@ -107,7 +115,10 @@ class MemberReport:
 class RunReport:
     """One run of one flow.
 
-    conflicts, holds, quarantined, pending, unknown   what stands open in the flow afterwards
+    conflicts, holds, quarantined, pending, unknown   what stands open in the flow afterwards; of
+              a plan, what would (but for pending)
+    opens     of a plan: the conflicts it would open
+    wants_person  of a plan: whether something would stand open that a person has to look at
     messages  (level, text): what a person should know, in order
     moved     digests of a saved plan's operations that no longer hold
     """
@@ -126,15 +137,22 @@ class RunReport:
     seconds: float = 0.0
     messages: list[tuple[str, str]] = field(default_factory=list)
     operations: list[PlannedOperation] = field(default_factory=list)
+    opens: list[OpenedCase] = field(default_factory=list)
+    wants_person: bool = False
     moved: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
         """A run that failed at systems which only need time is worth retrying; at one that needs
-        a person first, it is not."""
-        if self.state is RunState.FAILED:
-            return max((m.exit for m in self.members.values()), default=0) or EXIT[self.state]
-        return EXIT[self.state]
+        a person first, it is not. A plan comes to what the run itself would."""
+        state = self.state
+        if state is RunState.PLANNED and any(m.error for m in self.members.values()):
+            state = RunState.FAILED
+        elif state is RunState.PLANNED and self.wants_person:
+            state = RunState.NEEDS_PERSON
+        if state is RunState.FAILED:
+            return max((m.exit for m in self.members.values()), default=0) or EXIT[state]
+        return EXIT[state]
 
     @property
     def changes(self) -> int:

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 from syncd.core.link import key_hashes
-from syncd.engine import apply, beginning, closing, linking, planning, recording
+from syncd.engine import apply, beginning, closing, foresight, linking, planning, recording
 from syncd.engine.beginning import Begun, Remember
 from syncd.engine.collect import collect
 from syncd.engine.context import RunContext
@@ -195,11 +195,15 @@ def _way(context: RunContext) -> None:
     closing.show(context, totals, tripped)
     if context.options.dry_run or (context.options.whole and context.report.moved):
         context.report.state = RunState.PLANNED
+        if context.options.only is None:
+            _foresee(context, tripped)
         return
     confirm = context.options.confirm
-    if confirm is not None and _is_first(context) and not confirm(context.report):
-        context.report.state = RunState.PLANNED
-        return
+    if confirm is not None and _is_first(context):
+        _foresee(context, tripped)
+        if not confirm(context.report):
+            context.report.state = RunState.PLANNED
+            return
     recording.record(context, tripped)
     closing.remember_reading(context)
     failpoint("recorded")
@@ -213,6 +217,11 @@ def _way(context: RunContext) -> None:
     if stale:
         what = "1 record" if stale == 1 else f"{stale} records"
         context.say("info", f"{what} kept moving; the next run reads them again")
+
+
+def _foresee(context: RunContext, tripped: Tripped) -> None:
+    with context.store.read() as conn:
+        foresight.foresee(context, conn, tripped)
 
 
 def _is_first(context: RunContext) -> bool:

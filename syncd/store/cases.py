@@ -183,9 +183,19 @@ def _open_among(conn: Connection, flow: int, marks: Sequence[_Mark]) -> dict[_Ma
 # --- what people see -----------------------------------------------------------------------
 
 
-def count_open(conn: Connection, flow: int, *, state: str | None = None) -> int:
+def new_of_none(conn: Connection, flow: int, found: Sequence[Case]) -> list[Case]:
+    """Which of these cases of no entity `sync_cases` would open."""
+    wanted = {_mark(NO_ENTITY, case): case for case in found}
+    before = _open_among(conn, flow, list(wanted))
+    return [case for mark, case in wanted.items() if mark not in before]
+
+
+def count_open(
+    conn: Connection, flow: int, *, state: str | None = None, entity: int | None = None
+) -> int:
     """Cases not closed; state as for `open_cases`."""
     query = _COUNT if state is None else _COUNT.where(_C.state == state)
+    query = query if entity is None else query.where(_C.entity_id == entity)
     return int(conn.execute(query, {"flow": flow}).scalar_one())
 
 

@@ -27,6 +27,7 @@ from syncd.store.cases import (
     cases_of,
     close_unseen,
     count_open,
+    new_of_none,
     open_cases,
     sync_cases,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "decide",
     "decided_entities",
     "decisions_of",
+    "new_of_none",
     "open_cases",
     "pending_decisions",
     "pending_of_none",

@@ -43,8 +43,9 @@ def test_s60_a_dry_run_writes_nothing_anywhere(world: World) -> None:
     world.ok("reconcile", "--yes", code=0)
     world.sql("crm", "UPDATE contacts SET name = 'Else' WHERE id = 1")
     before = world.state()
-    world.ok("reconcile", "-n")
+    world.ok("reconcile", "-n", code=3)  # the credit of 9 is the ERP's to say: the run asks too
     assert world.state() == before
+    world.ok("reconcile", code=3)
 
 
 def test_plan_lines_name_direction_record_values_and_reason(world: World) -> None:
@@ -59,6 +60,90 @@ def test_plan_lines_name_direction_record_values_and_reason(world: World) -> Non
     assert lines[deletion].startswith("- crm → erp 105  delete  email p5@example.com")
     assert deletion > max(at for at, line in enumerate(lines) if line.startswith(("~", "+")))
     assert lines[-2:] == ["crm  +0 ~1 -0", "erp  +0 ~1 -1"]
+
+
+SITUATIONS = {
+    "nothing": (0, ""),
+    "edit": (0, ""),
+    "conflict": (3, "! crm 1 ↔ erp 101  name  Mine ↔ Theirs  (conflict: "),
+    "private": (3, "! crm 1 ↔ erp 101  phone  *** ↔ ***  (conflict: "),
+    "deleted": (3, "! crm 1 ↔ erp 101  (conflict: "),
+    "twins": (3, "(conflict: "),
+    "decided": (0, ""),
+    "decided and moved": (3, "! crm 1 ↔ erp 101  name  Mine too ↔ Theirs  (conflict: "),
+    "hold": (3, "[held: delete]"),
+    "empty": (3, ""),
+    "away": (1, "erp was not read"),
+    "column": (2, ""),
+}
+
+
+def happens(world: World, what: str) -> None:
+    """One of the situations."""
+    if what == "edit":
+        world.sql("crm", "UPDATE contacts SET name = 'Mine' WHERE id = 1")
+    if what == "conflict" or what.startswith("decided"):
+        world.sql("crm", "UPDATE contacts SET name = 'Mine' WHERE id = 1")
+        world.sql("erp", "UPDATE customers SET full_name = 'Theirs' WHERE no = 101")
+    if what.startswith("decided"):
+        world.ok("reconcile", code=3)
+        world.ok("conflicts", "resolve", "1", "--take", "crm")
+    if what == "decided and moved":
+        world.sql("crm", "UPDATE contacts SET name = 'Mine too' WHERE id = 1")
+    if what == "private":
+        world.sql("crm", "UPDATE contacts SET phone = 'mine' WHERE id = 1")
+        world.sql("erp", "UPDATE customers SET tel = 'theirs' WHERE no = 101")
+    if what == "deleted":
+        world.sql("crm", "DELETE FROM contacts WHERE id = 1")
+        world.sql("erp", "UPDATE customers SET full_name = 'Theirs' WHERE no = 101")
+    if what == "twins":
+        world.sql("crm", "CREATE TABLE more AS SELECT * FROM contacts")
+        world.sql("crm", "DROP TABLE contacts")
+        columns = "id INTEGER PRIMARY KEY, mail TEXT, name TEXT, phone TEXT, credit NUMERIC(12,2)"
+        world.sql("crm", f"CREATE TABLE contacts ({columns})")
+        world.sql("crm", "INSERT INTO contacts SELECT * FROM more")
+        world.sql("crm", "INSERT INTO contacts VALUES (98, 'twin@example.com', 'A', NULL, NULL)")
+        world.sql("crm", "INSERT INTO contacts VALUES (99, 'twin@example.com', 'B', NULL, NULL)")
+    if what == "hold":
+        world.sql("crm", "DELETE FROM contacts WHERE id > 5")
+    if what == "empty":
+        world.sql("crm", "DELETE FROM contacts")
+    if what == "away":
+        (world.folder / "erp.db").rename(world.folder / "gone.db")
+        (world.folder / "erp.db").mkdir()
+    if what == "column":
+        world.sql("erp", "ALTER TABLE customers DROP COLUMN full_name")
+
+
+@pytest.mark.parametrize("what", SITUATIONS)
+def test_a_dry_run_exits_as_the_run_would_and_shows_what_it_would_open(
+    world: World, what: str
+) -> None:
+    code, line = SITUATIONS[what]
+    world.synced(30)
+    happens(world, what)
+    before = world.state() if what != "away" else {}
+    text = world.ok("reconcile", "-n", code=code)
+    assert line in text.stdout
+    dry = world.json("reconcile", "-n", code=code)
+    assert world.json("reconcile", "--plan", "plan.jsonl", code=code)["saved"] is (code in (0, 3))
+    if what != "away":
+        assert world.state() == before
+    real = world.json("reconcile", code=code)
+    open_ = [[run[name] for name in ("conflicts", "holds", "quarantined")] for run in dry["flows"]]
+    assert open_ == [
+        [run[name] for name in ("conflicts", "holds", "quarantined")] for run in real["flows"]
+    ]
+    opened = [one["digest"] for run in dry["flows"] for one in run["opens"]]
+    if opened:
+        listed = world.json("conflicts", "list", code=3)["conflicts"]
+        assert set(opened) <= {one["digest"] for one in listed}
+    news = ("conflict", "private", "deleted", "twins", "decided and moved")
+    assert bool(opened) is (what in news)
+    if code == 3:  # what stands open already is foretold too, and not as news
+        again = world.json("reconcile", "-n", code=3)["flows"][0]
+        assert [again[name] for name in ("conflicts", "holds", "quarantined")] == open_[0]
+        assert again["opens"] == []
 
 
 def test_deletions_do_not_drown(world: World) -> None:
