@@ -41,8 +41,6 @@ def translated(error: BaseException) -> SyncdError:
         return Usage(error.format_message())
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         return Interrupted("interrupted", hint="the next run goes on from here")
-    if isinstance(error, BrokenPipeError):
-        return SyncdError("nobody reads the output any more", code="SY0167")
     return SyncdError(
         f"this is a bug: {type(error).__name__}: {error}",
         code="SY0001",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -14,7 +14,8 @@ import syncd
 from syncd.cli import failure
 from syncd.cli.app import App
 from syncd.cli.command import Group
-from syncd.cli.output import Result
+from syncd.cli.output import Result, silence, unwritten
+from syncd.errors import SyncdError
 
 COMMANDS = (
     "init",
@@ -68,16 +69,14 @@ class Root(Group):
             )
         except click.exceptions.Exit as left:
             code = left.exit_code
-        except BrokenPipeError:
-            # `syncd … | head`: there is nobody left to tell, not even at the interpreter's end
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = 1
         except (Exception, KeyboardInterrupt) as error:
             if "--json" in (sys.argv[1:] if args is None else args):
                 app.options["json"] = True  # what is wrong may stand before it
             code = fail(app, error)
         finally:
             app.interrupt.close()
+        if lost := unwritten(sys.stdout):
+            code = _lost(app, lost)
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -87,14 +86,36 @@ def fail(app: App, error: BaseException) -> int:
     if isinstance(error, click.exceptions.NoArgsIsHelpError) and error.ctx and not app.json:
         app.out.error(error.ctx.get_help())  # `syncd conflicts`
         return ours.exit_code
+    if isinstance(error, OSError) and _in_echo(error):
+        return _lost(app, error)
     entries = failure.describe(ours)
     out = app.out
     if out.json:
-        out.result(Result("error", {}, exit=ours.exit_code, errors=entries))
+        try:
+            out.result(Result("error", {}, exit=ours.exit_code, errors=entries))
+        except OSError as unsaid:
+            _lost(app, unsaid)
     for line in failure.lines(entries):
         out.error(line)
     if app.verbosity >= 2:
         out.error(failure.trace(error))
+    return ours.exit_code
+
+
+def _in_echo(error: OSError) -> bool:
+    """Whether it came up while something was said; what goes to stderr raises nothing."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_code is click.echo.__code__ for frame, _ in frames)
+
+
+def _lost(app: App, error: OSError) -> int:
+    """The answer has not got out. What was done stands, and nothing more is said there: an error
+    is told, and a pipe that nobody reads, as in `syncd … | head`, is none."""
+    silence(sys.stdout)
+    ours = SyncdError(f"the output cannot be written: {error.strerror}", code="SY0167")
+    if not isinstance(error, BrokenPipeError):
+        for line in failure.lines(failure.describe(ours)):
+            app.out.error(line)
     return ours.exit_code
 
 

@@ -6,9 +6,12 @@ by the terminal: control characters are shown as they would be typed.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TextIO
 
 import click
 import orjson
@@ -165,11 +168,15 @@ class Output:
     def note(self, text: str) -> None:
         """Progress and hints."""
         if not self.quiet:
-            click.echo(self.redact(text), err=True, color=self.color)
+            self.error(text)
 
     def error(self, text: str) -> None:
-        """Also under -q."""
-        click.echo(self.redact(text), err=True, color=self.color)
+        """Also under -q. Where it cannot be written there is nobody left to tell, and a run goes
+        on for all that."""
+        try:
+            click.echo(self.redact(text), err=True, color=self.color)
+        except OSError:
+            silence(sys.stderr)
 
     def painted(self, line: str) -> str:
         """Colour repeats what the line's sign says, and never says it alone."""
@@ -178,6 +185,22 @@ class Output:
         if self.color is False or sign not in colors:
             return line
         return click.style(line, fg=colors[sign])
+
+
+def unwritten(stream: TextIO | None) -> OSError | None:
+    """Why something said there has not got out; None: it has."""
+    try:
+        if stream is not None:
+            stream.flush()
+    except OSError as error:
+        return error
+    return None
+
+
+def silence(stream: TextIO) -> None:
+    """Nothing more is said there, not even at the interpreter's end, which would try once more."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _writable(thing: Any, redact: Callable[[str], str]) -> Any:
