@@ -135,7 +135,8 @@ class Link:
     row_hash    of the last row whose every field equalled its base; None = look again
     own_time    `modified` as it stood after our own last write; that is nobody's edit
     edited      time of the last edit that was not ours
-    moved_tick  store tick at which a base last moved: an older read is no evidence
+    moved_tick  store tick at which a base last moved, or its end was learned: an older read is no
+                evidence
     fingerprint of mapping and types the bases were made under
     """
 

@@ -153,7 +153,7 @@ class _EntityPlanning:
         for member in self.fate.gone:
             link = links.pop(member)
             if member not in self.fate.revive:
-                gone.append(replace(link, state=LinkState.GONE))
+                gone.append(self._gone(link))
         for member, side in self.sides.items():
             if side.read:
                 links[member] = self._update(side, agreed)
@@ -294,12 +294,16 @@ class _EntityPlanning:
 
     # -- deleting ----------------------------------------------------------------------------
 
+    def _gone(self, link: Link) -> Link:
+        """What is learned now, no read from before may call in doubt."""
+        return replace(link, state=LinkState.GONE, moved_tick=self.tick)
+
     def _dies(self) -> Entity:
         links = dict(self.entity.links)
         gone = list(self.entity.gone)
         archives = self.rules.deletes is Deletes.ARCHIVE
         for member in self.fate.gone:
-            gone.append(replace(links.pop(member), state=LinkState.GONE))
+            gone.append(self._gone(links.pop(member)))
         for name, side in self.sides.items():
             if name not in links:
                 continue
@@ -326,7 +330,7 @@ class _EntityPlanning:
         links = dict(self.entity.links)
         gone = list(self.entity.gone)
         for member in self.fate.gone:
-            gone.append(replace(links.pop(member), state=LinkState.GONE))
+            gone.append(self._gone(links.pop(member)))
         for name, state in self.fate.states.items():
             links[name] = replace(links[name], state=state)
         return replace(self.entity, state=EntityState.ENDED, links=links, gone=tuple(gone))

@@ -122,6 +122,8 @@ def _judge(
     entities = sorted({entity for bucket in buckets for entity in bucket.entities})
     records = {seen.id: seen for part in _parts(ids) for seen in stage.seen(part)}
     known = {e.id: e for e in shadow.load_entities(conn, flow, entities)}
+    for part in _parts(entities):  # that came back in this run
+        known.update((unit.entity.id, unit.entity) for unit in stage.units_of(part))
     now: dict[int, list[Seen]] = {}
     for part in _parts(entities):
         for seen in stage.seen_of(part):

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from syncd.adapter import NativeFields
 from syncd.core.guard import Measure, Trip, measures, trips
-from syncd.core.model import Entity, Operation, OpKind
+from syncd.core.model import Entity, Link, Operation, OpKind
 from syncd.core.packing import pack
 from syncd.engine.context import RunContext
 from syncd.engine.holding import SETTLE_FIRST, Holding, Tripped, list_moved
@@ -254,10 +254,11 @@ def _notes(context: RunContext, draft: Draft, entity: int) -> Iterator[Event]:
 
 def _stamped(entity: Entity, tick: int) -> Entity:
     """The planner said "when this is recorded"; that is now."""
-    if not any(link.moved_tick == PLANNED_TICK for link in entity.links.values()):
+    if not any(link.moved_tick == PLANNED_TICK for link in (*entity.links.values(), *entity.gone)):
         return entity
-    links = {
-        name: replace(link, moved_tick=tick) if link.moved_tick == PLANNED_TICK else link
-        for name, link in entity.links.items()
-    }
-    return replace(entity, links=links)
+
+    def stamped(link: Link) -> Link:
+        return replace(link, moved_tick=tick) if link.moved_tick == PLANNED_TICK else link
+
+    links = {name: stamped(link) for name, link in entity.links.items()}
+    return replace(entity, links=links, gone=tuple(stamped(link) for link in entity.gone))

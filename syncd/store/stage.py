@@ -24,6 +24,7 @@ CREATE TABLE known_key (rule INTEGER, hash INTEGER, entity INTEGER);
 CREATE TABLE component (root INTEGER, seen INTEGER, entity INTEGER);
 CREATE TABLE node (number INTEGER PRIMARY KEY, entity INTEGER UNIQUE);
 CREATE TABLE unit (id INTEGER PRIMARY KEY, entity INTEGER, payload BLOB);
+CREATE UNIQUE INDEX unit_entity ON unit (entity) WHERE entity > 0;
 CREATE TABLE todo (entity INTEGER PRIMARY KEY);
 CREATE TABLE blocked (entity INTEGER PRIMARY KEY);
 CREATE TABLE draft (id INTEGER PRIMARY KEY, payload BLOB);
@@ -128,6 +129,12 @@ class Stage(Scratch):
     def unreadable(self) -> Iterator[list[Seen]]:
         """Unlinked records with a value that cannot be represented, in blocks."""
         return self._stream("entity = 0 AND status = 'bad'")
+
+    def unlinked(self, member: str, key: str) -> list[Seen]:
+        """As which this record was read, if it is not linked."""
+        self._run(_NAME_INDEX)
+        sql = "SELECT * FROM seen WHERE member = ? AND key = ? AND entity = 0"
+        return self._seen(sql, (member, key))
 
     def barring(self) -> Iterator[list[Seen]]:
         """Unlinked records of which nothing may be made, in blocks: unreadable ones, and those
@@ -242,9 +249,14 @@ class Stage(Scratch):
             yield [entity for (entity,) in block]
 
     def add_units(self, rows: Iterable[tuple[int, Any]]) -> None:
-        """(entity or 0, what linking found)"""
+        """(entity or 0, what linking found); of one entity the last counts"""
         packed = [(entity, pickle.dumps(payload, 5)) for entity, payload in rows]
-        self._many("INSERT INTO unit (entity, payload) VALUES (?,?)", packed)
+        self._many("INSERT OR REPLACE INTO unit (entity, payload) VALUES (?,?)", packed)
+
+    def units_of(self, entities: Sequence[int]) -> list[Any]:
+        marks = ",".join("?" * len(entities))
+        sql = f"SELECT payload FROM unit WHERE entity IN ({marks}) AND entity > 0 ORDER BY id"
+        return [pickle.loads(payload) for (payload,) in self._run(sql, entities)]
 
     def units(self) -> Iterator[list[Any]]:
         for block in self._rows("SELECT id, payload FROM unit ORDER BY id"):

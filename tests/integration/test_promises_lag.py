@@ -81,3 +81,57 @@ def test_f7_f37_within_the_lag_a_record_that_is_not_there_yet_is_not_deleted(
     world.remove("b", key)
     world.run()
     assert world.written == [("a", "delete")]
+
+
+MARKED = Member(
+    extra={"made": "TIMESTAMP NULL", "rev": "INTEGER"},
+    options={**COPY.options, "created": "made", "version": "rev"},
+)
+
+
+def late(phone: str, rev: int) -> dict[str, Any]:
+    return {**ann(phone), "made": "2026-01-01 10:00:00", "rev": rev}
+
+
+def in_step(world: World) -> tuple[Any, Any]:
+    world.flow({"a": Member(), "b": MARKED}, deletes="propagate")
+    world.add("a", email="bob@x.org", name="Bob", phone="1")
+    keys = world.add("a", **ann("1")), world.add("b", **late("1", rev=1))
+    world.settle()
+    world.clock.advance(LAG + 1)
+    return keys
+
+
+def copy_shows_for_a_while(world: World, key: Any, phone: str, rev: int) -> None:
+    """What was deleted stays so; restored after the lag, it is."""
+    world.add("b", key, **late(phone, rev))
+    world.quiet()
+    world.remove("b", key)
+    world.clock.advance(LAG + 1)
+    world.quiet()
+    world.add("b", key, **late("7", rev=7))
+    world.run()
+    assert world.written == [("a", "insert")]
+    world.quiet()
+
+
+def test_s34_f8_a_late_copy_of_what_we_deleted_restores_nothing(world: World) -> None:
+    """I3: b shows the version before the one that was deleted there."""
+    a, b = in_step(world)
+    world.edit("b", b, phone="2", rev=2)
+    world.run()
+    assert world.written == [("a", "update")]
+    world.clock.advance(LAG + 1)
+    world.remove("a", a)
+    world.run()
+    assert world.written == [("b", "delete")]
+    copy_shows_for_a_while(world, b, "1", rev=1)
+
+
+def test_s34_f8_a_late_copy_of_what_its_users_deleted_restores_nothing(world: World) -> None:
+    """I3: it was edited before it was deleted, and b shows the edit only after the deletion."""
+    _, b = in_step(world)
+    world.remove("b", b)
+    world.run()
+    assert world.written == [("a", "delete")]
+    copy_shows_for_a_while(world, b, "9", rev=2)
