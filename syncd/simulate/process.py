@@ -91,8 +91,7 @@ class FragileStore(Store):
 
     def abandon(self) -> None:
         """What the operating system does for a process that died."""
-        self._readers.dispose()
-        self._writer.dispose()
+        self._drop()
         if self._gate is not None:
             self._gate.close()
         self._counter.close()

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -22,6 +24,7 @@ from syncd.store import disk
 APPLICATION_ID = 0x73796E64  # "synd"
 
 _READERS = 16
+_STATEMENTS = 512  # that a connection keeps ready; the driver's 128 are fewer than a run has
 _SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,40}")
 
 # Codes of two refusals that `state rebuild` tells apart.
@@ -111,10 +114,15 @@ def _engine(place: Place, patience: float, *, writing: bool) -> Engine:
     }
     if place.path is not None:
         engine = create_engine(
-            place.url, connect_args={"timeout": patience, "check_same_thread": False}, **pool
+            place.url.set(drivername="sqlite+syncd_writer" if writing else "sqlite+syncd_reader"),
+            connect_args={
+                "timeout": patience,
+                "check_same_thread": False,
+                "cached_statements": _STATEMENTS,
+            },
+            **pool,
         )
         event.listen(engine, "connect", _tune_writer if writing else _tune_reader)
-        event.listen(engine, "begin", _begin_immediate if writing else _begin)
         return engine
     options = [
         f"search_path={place.schema}",
@@ -158,12 +166,24 @@ def _tune(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA wal_autocheckpoint=0")
 
 
-def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
+class _Reading(SQLiteDialect_pysqlite):
+    """Says BEGIN where SQLAlchemy begins: a listener to that would be looked for at every
+    statement."""
+
+    supports_statement_cache = True
+    begin = "BEGIN"
+
+    def do_begin(self, dbapi_connection: Any) -> None:
+        dbapi_connection.execute(self.begin)
 
 
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+class _Writing(_Reading):
+    supports_statement_cache = True
+    begin = "BEGIN IMMEDIATE"
+
+
+registry.register("sqlite.syncd_reader", __name__, _Reading.__name__)
+registry.register("sqlite.syncd_writer", __name__, _Writing.__name__)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from syncd.seams import Seams
 from syncd.store import admit, connect, lease, lifecycle, sidecar
 from syncd.store.commit import CommitMark
 from syncd.store.connect import Place, translated
+from syncd.store.direct import Kept
 from syncd.store.locking import FileLock
 from syncd.store.tables import counter
 
@@ -56,6 +57,7 @@ class Store:
         self.state_dir = state_dir
         self._patience = patience
         self._readers, self._writer = engines
+        self._reads, self._writes = Kept(engines[0]), Kept(engines[1])
         self._gate = gate
         self._turn = seams.tasks.lock()
         self._counter = FileLock(state_dir / f"{deployment}.counter.lock", seams, patience)
@@ -125,7 +127,7 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One moment of the store; never waits for a writer. Writing through it fails."""
-        with translated(self.place), self._readers.connect() as conn, conn.begin():
+        with translated(self.place), self._reads.lent() as conn, conn.begin():
             yield conn
 
     @contextmanager
@@ -140,7 +142,7 @@ class Store:
             if self._writing is not None:
                 raise RuntimeError("a write transaction of this store is open in this task")
             with self._passed():
-                with translated(self.place), self._writer.connect() as conn:
+                with translated(self.place), self._writes.lent() as conn:
                     self._writing, self._ticked = conn, None
                     try:
                         yield from self._transaction(conn, fence)
@@ -178,6 +180,7 @@ class Store:
         """SQLite: move the whole log into the database and shorten it, as far as readers let."""
         if self._gate is not None:
             with self._turn, self._passed():
+                self._writes.close()
                 checkpoint(self.place, self._writer, wait=True)
 
     def close(self) -> None:
@@ -186,10 +189,15 @@ class Store:
             if self._mark is not None:
                 with translated(self.place):
                     self._mark.remove(self._writer)
-            self._readers.dispose()
-            self._writer.dispose()
+            self._drop()
         shut((self._readers, self._writer), self._gate)
         self._counter.close()
+
+    def _drop(self) -> None:
+        """All connections."""
+        for kept, engine in ((self._reads, self._readers), (self._writes, self._writer)):
+            kept.close()
+            engine.dispose()
 
     def _passed(self) -> AbstractContextManager[None]:
         return nullcontext() if self._gate is None else self._held()
@@ -247,6 +255,7 @@ class Store:
         if size - self._checkpointed >= _CHECKPOINT:
             # The transaction is safe in the log; a disk that refuses here will refuse the next
             # write, which says so.
+            self._writes.close()
             with suppress(StoreError):
                 checkpoint(self.place, self._writer, wait=False)
             # Where a reader kept it from being emptied, it is not tried again at every write.

@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 from hypothesis import strategies as st
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine
 
 from syncd.core.model import (
     UNSET,
@@ -20,7 +21,8 @@ from syncd.core.model import (
     LinkState,
     Origin,
 )
-from syncd.store import shadow
+from syncd.store import connect, shadow
+from syncd.store.direct import Direct
 from syncd.store.tables import metadata
 
 MEMBERS = ("crm", "erp", "shop")
@@ -29,11 +31,9 @@ LATER = "2026-02-01T08:00:00.000000Z"
 
 
 def engine(url: str) -> Engine:
-    made = create_engine(url)
-    if made.dialect.name == "sqlite":
-        # The driver's own transactions would not roll back as one; ours do.
-        event.listen(made, "connect", lambda c, _: setattr(c, "isolation_level", None))
-        event.listen(made, "begin", lambda c: c.exec_driver_sql("BEGIN"))
+    place = connect.locate(url, Path())
+    # The driver's own transactions would not roll back as one; those of our connections do.
+    made = create_engine(url) if place.path is None else connect.writer(place, 5.0)
     metadata.create_all(made)
     return made
 
@@ -41,7 +41,7 @@ def engine(url: str) -> Engine:
 @contextmanager
 def scratch(made: Engine) -> Iterator[Connection]:
     """A transaction that leaves nothing behind."""
-    with made.connect() as conn:
+    with Direct(made) if made.dialect.name == "sqlite" else made.connect() as conn:
         yield conn
         conn.rollback()
 
