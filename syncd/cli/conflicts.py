@@ -78,7 +78,7 @@ def show(app: App, case_id: int) -> None:
         case = stored.case(conn, case_id)
         if case is None:
             raise ConfigError(
-                f"there is no conflict {case_id}", code="SY0168", hint="see `syncd conflicts list`"
+                f"there is no conflict {case_id}", code="SY0192", hint="see `syncd conflicts list`"
             )
         names = {one: name for name, one in shadow.flows(conn).items()}
         name = names.get(case.flow, "")

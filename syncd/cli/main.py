@@ -139,6 +139,8 @@ def cli(context: click.Context) -> None:
     130 interrupted.
     """
     if context.invoked_subcommand is None:
+        if context.ensure_object(App).json:
+            raise click.exceptions.NoArgsIsHelpError(context)
         click.echo(context.get_help())
 
 

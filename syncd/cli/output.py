@@ -129,10 +129,12 @@ def table(
 
 
 def number(count: int, noun: str) -> str:
-    """ "1 conflict", "3 conflicts" """
+    """ "1 conflict", "3 conflicts", "3 entities", "3 keys" """
     if count == 1:
         return f"1 {noun}"
-    return f"{count:,} {noun[:-1]}ies" if noun.endswith("y") else f"{count:,} {noun}s"
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return f"{count:,} {noun[:-1]}ies"
+    return f"{count:,} {noun}s"
 
 
 class Output:

@@ -48,7 +48,9 @@ def operation_lines(planned: PlannedOperation, view: View) -> Iterator[str]:
     """`~ erp → crm 17  credit  100.00 → 250.00  (owner erp)`, a line for each field."""
     operation = planned.operation
     sign = _SIGNS[operation.kind]
-    way = f"{operation.cause or 'agreed'} → {operation.member} {key_text(operation.key)}"
+    # a member's own change that comes back to it (put back, or the agreed form of it) has no way
+    source = operation.cause if operation.cause != operation.member else ""
+    way = f"{source or 'agreed'} → {operation.member} {key_text(operation.key)}"
     held = f"  [held: {planned.held}]" if planned.held else ""
     if operation.kind is OpKind.UPDATE:
         for name in view.sorted(operation.fields):

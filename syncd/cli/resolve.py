@@ -152,10 +152,15 @@ def resolve(
 
 
 def _case(app: App, case: StoredCase | None, case_id: int, seen: str | None) -> StoredCase:
-    if case is None or case.state == stored.CLOSED:
-        what = "is closed already" if case else "does not exist"
+    if case is None:
         raise ConfigError(
-            f"conflict {case_id} {what}", code="SY0168", hint="see `syncd conflicts list`"
+            f"there is no conflict {case_id}", code="SY0192", hint="see `syncd conflicts list`"
+        )
+    if case.state == stored.CLOSED:
+        raise ConfigError(
+            f"conflict {case_id} is closed already",
+            code="SY0193",
+            hint="see `syncd conflicts list`",
         )
     if seen and not case.case.digest.startswith(seen):
         raise ConfigError(

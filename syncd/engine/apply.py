@@ -74,6 +74,8 @@ def _apply_member(context: RunContext, name: str) -> None:
             sent = 0
             for batch in _batches(context, name, kind, waiting):
                 sent += len(batch)
+                if waiting is not None:  # refused before; what counts is how it ends
+                    context.report.members[name].rejected -= len(batch)
                 if not _send(context, name, batch, done):
                     return
             if not done.blocked or len(done.blocked) == sent:

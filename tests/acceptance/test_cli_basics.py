@@ -227,3 +227,8 @@ def test_ctrl_c_while_the_modules_load_is_no_traceback(
             __main__.main()
     assert left.value.code == 130
     assert "SY0502" in capsys.readouterr().err
+
+
+def test_json_alone_is_answered_in_json(world: World) -> None:
+    (error,) = world.json(code=2)["errors"]
+    assert (error["code"], error["message"]) == ("SY0160", "a command is missing")

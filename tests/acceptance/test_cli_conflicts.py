@@ -63,6 +63,9 @@ def test_s4_f71_a_decision_on_records_that_changed_is_refused(world: World) -> N
     result = world.run("conflicts", "resolve", str(number), "--take", "erp")
     assert result.exit_code == 2
     assert "closed already" in result.stderr
+    assert "error SY0193" in result.stderr
+    for words in (("resolve", "77", "--take", "crm"), ("show", "77")):
+        assert "error SY0192" in world.ok("conflicts", *words, code=2).stderr
     (case,) = world.json("conflicts", "list", code=3)["conflicts"]
     assert case["digest"] != digest
     result = world.run("conflicts", "resolve", str(case["id"]), "--take", "erp", "--seen", digest)

@@ -99,3 +99,25 @@ def test_s36_a_parent_with_children_left_is_reported_and_kept(family: World) -> 
     assert family.sql("erp", "SELECT no FROM clients WHERE no = 'C4'") == [("C4",)]
     listed = family.run("quarantine", "list")
     assert "C4" in listed.output
+
+
+def test_what_waited_for_a_parent_and_came_through_was_not_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I10: a table that refers to itself, whose children come first by key. They are tried again
+    in the same run; counted is how each ended."""
+    world = World(tmp_path, monkeypatch)
+    for system in ("crm", "erp"):
+        world.sql(system, "CREATE TABLE parts (c TEXT PRIMARY KEY, up TEXT REFERENCES parts (c))")
+    world.sql("crm", "INSERT INTO parts VALUES (?,?)", ("a", "b"), ("b", "c"), ("c", None))
+    head = world.config.read_text().partition("[flows.people]")[0]
+    same = 'object = "parts"\nfields = { c = "c", up = "up" }\n'
+    world.config.write_text(
+        f'{head}[flows.parts]\nmatch = ["c"]\n[flows.parts.fields]\nc = "text"\nup = "text"\n'
+        f"[flows.parts.members.crm]\n{same}[flows.parts.members.erp]\n{same}"
+    )
+    run = world.json("reconcile", "--yes")["flows"][0]
+    assert [(m["created"], m["rejected"]) for m in run["members"]] == [(0, 0), (3, 0)]
+    world.sql("crm", "INSERT INTO parts VALUES ('d', 'nobody')")  # SQLite lets it, here
+    run = world.json("reconcile", code=3)["flows"][0]
+    assert [(m["created"], m["rejected"]) for m in run["members"]] == [(0, 0), (0, 1)]

@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.cli import conflicts, failure, output, progress
+from syncd.cli import conflicts, failure, output, planlines, progress
 from syncd.cli.app import App
+from syncd.core import keys
+from syncd.core.model import Operation, OpKind
 from syncd.core.values import blank
+from syncd.engine.result import PlannedOperation
 from syncd.errors import ConfigError, Interrupted
 
 
@@ -42,6 +45,20 @@ def test_null_empty_and_words_that_look_like_them_are_told_apart(value: object, 
     assert output.shown(value) == shown
     assert output.shown(value, private=True) == "***"
     assert blank(None)
+
+
+def test_nouns_have_their_plural() -> None:
+    said = [output.number(n, noun) for n, noun in ((2, "entity"), (3, "match key"), (1, "key"))]
+    assert said == ["2 entities", "3 match keys", "1 key"]
+
+
+@pytest.mark.parametrize(
+    ("cause", "way"), [("a", "agreed → a"), ("", "agreed → a"), ("b", "b → a")]
+)
+def test_a_plan_never_leads_from_a_member_to_itself(cause: str, way: str) -> None:
+    operation = Operation("a", OpKind.UPDATE, keys.encode([1]), {"x": 2}, {}, {}, cause=cause)
+    (line,) = planlines.operation_lines(PlannedOperation(1, operation, ""), planlines.View())
+    assert line.startswith(f"~ {way} 1  x ")
 
 
 def test_columns_stay_aligned_with_wide_letters() -> None:
