@@ -46,7 +46,7 @@ class Fields:
             return any("null" in text for text in texts)
         if isinstance(value, (list, tuple)):
             return any(all(json.dumps(part) in text for part in value) for text in texts)
-        said = json.dumps(value, ensure_ascii=False)
+        said = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
         if any(said in text for text in texts):
             return True
         return isinstance(value, str) and any(
@@ -94,6 +94,11 @@ class Flow:
         places = [place for name, place in said if name in self.raw["fields"]]
         natives = [p if isinstance(p, (str, list)) else p["native"] for p in places]
         return {c for n in natives for c in ([n] if isinstance(n, str) else n)}
+
+    def matched(self) -> set[str]:
+        """Fields that serve a match rule."""
+        rules = self.raw["match"]
+        return {n for rule in rules for n in ([rule] if isinstance(rule, str) else rule)}
 
     def keys(self, fields: Fields, values: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         """What a record may be known by: of each match rule its folded values, if all are there."""

@@ -91,7 +91,12 @@ class Rest:
         if any("*" in open_.fields.get(entity, ()) for entity in mine):
             return True
         token = f"p{person}."
-        return any(token in text for text in open_.identity)
+        return any(token in text for text in open_.identity) or any(
+            values.get(name) is not None
+            and self.fields.contains(open_.identity, name, values[name])
+            for _, _, values in self.people.get(person, ())
+            for name in self.flow.matched()
+        )
 
     def _converged(self, person: int) -> Iterator[str]:
         flow = self.flow
@@ -100,7 +105,7 @@ class Rest:
         mine = self.entities.get(person, set())
         if crowded or person < 0 or self._parked(person) or len(mine) > 1:
             return
-        if self._let_go(mine):
+        if self._let_go(person, mine):
             return
         frozen = set().union(*(self.view.open.fields.get(entity, set()) for entity in mine))
         # a create without a complete listing waits for the next full run (law 11)
@@ -136,11 +141,21 @@ class Rest:
         filled = bool(self.flow.options(name).get("fill")) and None in (a, b)
         return filled or not (self.flow.speaks(one, name) and self.flow.speaks(other, name))
 
-    def _let_go(self, entities: set[int]) -> bool:
-        """A link of it is excused, for a reason that a policy or a person gave."""
-        reasons = not self.travels or self.operated
-        states = {s for e, s in self.view.links.values() if e in entities}
-        return bool(reasons) and bool(states & set(_EXCUSED))
+    def _let_go(self, person: int, entities: set[int]) -> bool:
+        """A link of it is excused, for a reason that a policy or a person gave; or because its
+        member is only read from, and somebody whose deletions count deleted it elsewhere."""
+        excused = {
+            member
+            for (member, _), (entity, state) in self.view.links.items()
+            if entity in entities and state in _EXCUSED
+        }
+        if not self.travels or self.operated:
+            return bool(excused)
+        heard = self.flow.heard()
+        return any(not self.flow.is_target(member) for member in excused) and any(
+            h.what == "delete" and h.who == "user" and h.person == person and h.member in heard
+            for h in self.trace.happenings
+        )
 
     def _gone(self, member: str, entities: set[int]) -> bool:
         """Deleted there, and the policy or a person lets the others live."""

@@ -88,7 +88,7 @@ def _traits(chance: Chance, member: dict[str, Any], known: Known, plain: bool) -
         batch=50 if plain else chance.choice((1, 2, 50)),
         unique=unique,
         shapes={} if plain else _shapes(chance, member, known),
-        reuse=not plain and known.schema.generated and chance.random() < 0.1,
+        reuse=not plain and marks["created"] and chance.random() < 0.2,  # else nobody could tell
         **marks,
     )
 
