@@ -21,6 +21,7 @@ class Walk:
     flows   the flow as configured, by round
     lags    by member, seconds for which a read may miss a change
     silent  members that do not answer a write with the record: it is proven by a later read
+    guessing  members where a write whose answer was lost is found by its values only
     """
 
     def __init__(
@@ -30,10 +31,11 @@ class Walk:
         flows: Callable[[int], Flow],
         lags: Mapping[str, float],
         silent: Collection[str],
+        guessing: Collection[str],
         view: StoreView,
     ) -> None:
         self.trace, self.fields, self.flows, self.view = trace, fields, flows, view
-        self.lags, self.silent = lags, silent
+        self.lags, self.silent, self.guessing = lags, silent, guessing
         self.live: dict[_Record, Happening] = {}  # the last change of each live record
         self.entered: dict[_Record, Happening] = {}
         self.tied: dict[_Record, int] = {}  # entities that records were known as
@@ -171,13 +173,22 @@ class Walk:
             known = first.number < begun and first.time < self._began(begun, h) - lag
             if not (known or first.who == "syncd"):
                 continue
-            if self.tied.get(at) == entity:
+            if self.tied.get(at) == entity and not self._renamed(first, last, flow):
                 self.fail("I4", h, f"{at[1]} there is the same entity")
             mine = set(flow.keys(self.fields, h.after))
             shared = sorted(mine.intersection(flow.keys(self.fields, last.after)))
             settled = last.time < self._began(begun, h) - lag and last.number < begun
             if shared and first.person == h.person and (settled or last.who == "syncd"):
                 self.fail("I4", h, f"{at[1]} there has the same key {shared[0]}")
+
+    def _renamed(self, made: Happening, last: Happening, flow: Flow) -> bool:
+        """A user gave the record another key before anybody could look for it by the one it was
+        made with: where nothing else tells, it never was."""
+        if made.who != "syncd" or made.member not in self.guessing:
+            return False
+        assert made.after is not None and last.after is not None
+        known = set(flow.keys(self.fields, made.after))
+        return known.isdisjoint(flow.keys(self.fields, last.after))
 
     def _began(self, begun: int, h: Happening) -> float:
         if 0 < begun <= len(self.trace.happenings) and begun <= h.number:

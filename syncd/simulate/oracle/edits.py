@@ -57,22 +57,52 @@ def edits(trace: Trace, fields: Fields) -> list[Edit]:
 def met(trace: Trace, record: tuple[str, int], number: int, surely: bool) -> bool:
     """Whether a run may have come to know the record, as it is then, before this happening.
     surely: a run that was still reading, or did not come to its end, does not count."""
-    entry: Happening | None = None
-    for h in trace.happenings[:number]:
-        if (h.member, h.key) == record and h.what in ("insert", "restore"):
-            entry = h
-        if entry is not None and h.who == "syncd" and h.person == entry.person:
-            return True
-    return entry is None or any(
+    entry = _entry(trace, record, number)
+    if entry is None:
+        return True
+    wrote = (h.who == "syncd" and h.person == entry.person for h in _since(trace, entry, number))
+    return any(wrote) or any(
         entry.number < end.first
         and (end.last if surely else end.first) <= number
         and end.mode != "dry"
-        and _told(end, surely)
+        and (end.state in _ENDED if surely else bool(end.writes) or not _failed(end))
         for end in trace.runs
     )
 
 
-def _told(end: RunEnd, surely: bool) -> bool:
-    if surely:
-        return end.state in ("done", "needs-person")
-    return bool(end.writes) or not end.state.startswith("error")
+def joined(trace: Trace, record: tuple[str, int], number: int, lag: float) -> bool:
+    """Whether the record was certainly read, or written, before this happening. lag: seconds for
+    which a read of its member may miss it."""
+    entry = _entry(trace, record, number)
+    if entry is None:
+        return True
+    if any((h.member, h.key) == record and h.who == "syncd" for h in _since(trace, entry, number)):
+        return True
+    return any(
+        entry.number < end.first
+        and end.last <= number
+        and end.mode != "dry"
+        and end.state in (*_ENDED, "failed")
+        and f"{entry.member} was not read" not in end.text
+        and (end.last == end.first or trace.happenings[end.first].time > entry.time + lag)
+        for end in trace.runs
+    )
+
+
+_ENDED = ("done", "needs-person")
+
+
+def _failed(end: RunEnd) -> bool:
+    return end.state.startswith("error")
+
+
+def _entry(trace: Trace, record: tuple[str, int], number: int) -> Happening | None:
+    """When the record came, the last time before."""
+    for h in reversed(trace.happenings[:number]):
+        if (h.member, h.key) == record and h.what in ("insert", "restore"):
+            return h
+    return None
+
+
+def _since(trace: Trace, entry: Happening, number: int) -> list[Happening]:
+    return trace.happenings[entry.number : number]

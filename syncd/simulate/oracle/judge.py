@@ -31,8 +31,8 @@ def judge(
         known = [n for n in flows if n <= number]
         return flows[max(known)] if known else flows[min(flows)]
 
-    broken = Walk(trace, fields, flow, lags, silent, view).judge()
+    broken = Walk(trace, fields, flow, lags, silent, guessing, view).judge()
     broken += effects(trace, fields, flow, guessing, view)
     broken += ended(trace.runs)
-    broken += Rest(trace, fields, last, flow, truth, view).judge()
+    broken += Rest(trace, fields, last, flow, lags, truth, view).judge()
     return broken

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from syncd.simulate.oracle.edits import Edit, edits
+from syncd.simulate.oracle.edits import Edit, edits, joined
 from syncd.simulate.oracle.facts import Fields, Flow, StoreView, blank, overruled
 from syncd.simulate.trace import Trace
 
@@ -24,6 +24,7 @@ class Rest:
         fields: Fields,
         flow: Flow,
         flows: Callable[[int], Flow],
+        lags: Mapping[str, float],
         truth: Truth,
         view: StoreView,
     ) -> None:
@@ -32,7 +33,7 @@ class Rest:
         known = [flows(number) for number in range(last + 1)]
         self.keeps = any(f.said("drift", "revert") == "keep" for f in known)
         self.travels = all(f.said("deletes", "review") == "propagate" for f in known)
-        self.truth, self.view = truth, view
+        self.lags, self.truth, self.view = lags, truth, view
         self.people: dict[int, list[_Standing]] = {}
         for member, rows in truth.items():
             for key, (person, values) in rows.items():
@@ -183,7 +184,7 @@ class Rest:
         flow = self.flows(edit.run)
         if not flow.speaks(edit.member, edit.name) or not self.flow.speaks(edit.member, edit.name):
             return True
-        if edit.unmet and blank(edit.value):
+        if blank(edit.value) and (edit.unmet or self.flow.options(edit.name).get("fill")):
             return True
         if any(self._saw(edit, e) for e in later) or self._deleted(edit):
             return True
@@ -214,8 +215,6 @@ class Rest:
             return self._buried(edit)
         if edit.name in self.fields.sets:
             return self._merged(edit, later, here)
-        if self.flow.options(edit.name).get("fill") and edit.value is None:
-            return True
         # a person's answer overruled it: the value stands in the audit, or in the case closed
         return self.decided > edit.number and self._told(edit)
 
@@ -327,7 +326,9 @@ class Rest:
     def _merged(self, edit: Edit, later: Sequence[Edit], here: Sequence[_Standing]) -> bool:
         """Sets merge by element: what was added is there, or somebody who saw it took it out."""
         added = set(edit.value or ()) - set(edit.saw or ())
-        removed = set(edit.saw or ()) - set(edit.value or ()) if not edit.unmet else set()
+        removed = set(edit.saw or ()) - set(edit.value or ()) - self._late(edit)
+        if edit.unmet:
+            removed = set()
         took = {
             t
             for e in later
@@ -340,12 +341,28 @@ class Rest:
             if e.name == edit.name and e.person == edit.person
             for t in set(e.value or ()) - set(e.saw or ())
         }
+        mine = self.view.entity(edit.member, edit.key)
         finals = [
             set(values[edit.name] or ())
-            for member, _, values in here
+            for member, key, values in here
             if self.flow.is_target(member) and edit.name in values
+            if (member, edit.name) not in self.fields.fixed
+            if not mine or self.view.entity(member, key) == mine  # two of one person may stay two
         ]
         return all(added - took <= final and not (removed - gave) & final for final in finals)
+
+    def _late(self, edit: Edit) -> set[Any]:
+        """Elements that stand in records which nobody knew at the time: without a base sets unite
+        (law 15)."""
+        return {
+            element
+            for member, key, values in self.people.get(edit.person, ())
+            if (member, key) != (edit.member, edit.key) and edit.name in values
+            if not joined(self.trace, (member, key), edit.number, self.lags[member])
+            for h in self.trace.happenings
+            if (h.member, h.key) == (member, key) and h.who == "user" and h.after is not None
+            for element in h.after[edit.name] or ()
+        }
 
 
 def text(row: Mapping[str, Any]) -> str:
