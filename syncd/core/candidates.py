@@ -78,14 +78,14 @@ class Contest:
         if stance.member in self.sources and not stance.forced:
             own = (*self.telling(stance), *stance.firsts)
             values = full(self.group, self.agreed, stance.values, own)
-            return stance.member, values, stance.side.edited
+            return stance.member, values, stance.edited
         return self.holding(stance)
 
     def holding(self, stance: Stance) -> Claim:
         """The group as it stands at this member, whatever its say in it."""
         own = (*stance.changed, *stance.firsts)
         values = full(self.group, self.agreed, stance.values, own)
-        return stance.member, values, stance.side.edited
+        return stance.member, values, stance.edited
 
     def standing(self) -> list[Claim]:
         """What each source that cannot be written holds now; what was not read of it counts with

@@ -134,7 +134,7 @@ class Link:
     bases       by field; a field without one is at first sight
     row_hash    of the last row whose every field equalled its base; None = look again
     own_time    `modified` as it stood after our own last write; that is nobody's edit
-    edited      time of the last edit that was not ours
+    edited      time of the last edit that was not ours; None = unknown
     moved_tick  store tick at which a base last moved, or its end was learned: an older read is no
                 evidence
     fingerprint of mapping and types the bases were made under

@@ -16,6 +16,7 @@ class Side:
     fields   forms as read; empty where missing or unread
     edited   time of the last edit that was not ours; None = unknown
     newer    the record's version is not the one its bases were confirmed at
+    ours     the time of the version read is that of our own write, or may be
     remapped fields to which another mapping than that of the bases gives another value, or may
     """
 
@@ -28,6 +29,7 @@ class Side:
     row_hash: int | None
     reason: str = ""
     remapped: frozenset[str] = frozenset()
+    ours: bool = False
 
     @property
     def read(self) -> bool:
@@ -43,7 +45,7 @@ def observe(
 ) -> dict[str, Side]:
     """One side for each live link of a member in the config, in the order of member names."""
     return {
-        name: _side(rules.members[name], links[name], reads.get(name))
+        name: _timed(rules, _side(rules.members[name], links[name], reads.get(name)))
         for name in sorted(links)
         if name in rules.members and links[name].state is LinkState.LIVE
     }
@@ -77,10 +79,33 @@ def _side(member: MemberRules, link: Link, read: Read | None) -> Side:
         link.edited if ours else record.modified,
         version is not None and link.version is not None and version != link.version,
         record.row_hash,
+        ours=ours,
     )
     if link.fingerprint and link.fingerprint != member.fingerprint:
         return _rebased(side, record.former)
     return side
+
+
+def _timed(rules: FlowRules, side: Side) -> Side:
+    """A write of ours whose answer did not tell its version is found by this read, or something is
+    in its place. Where the record is as we left it, the version read is ours, and an edit keeps
+    the time before it. Where somebody changed another field, nobody can say which of the two
+    the time is of: it is unknown, and a policy that asks who came last leaves it (S55)."""
+    written = moved = False
+    if side.ours or side.status is not ReadStatus.SEEN:
+        return side
+    for name, value in side.fields.items():
+        base = side.link.bases.get(name)
+        if base is None:
+            continue
+        read = rules.fields[name].compare(value)
+        kept = read == rules.fields[name].compare(base.value)
+        sent = base.sent is not UNSET and read == rules.fields[name].compare(base.sent)
+        written = written or base.unproven or sent
+        moved = moved or not (kept or sent)
+    if not written:
+        return side
+    return replace(side, edited=None if moved else side.link.edited, ours=True)
 
 
 def _evidence(link: Link, read: Read) -> bool:

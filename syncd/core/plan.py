@@ -30,6 +30,7 @@ from syncd.core.observe import Side, observe
 from syncd.core.presence import Fate, presence
 from syncd.core.rules import Deletes, FlowRules, MemberRules
 from syncd.core.sending import Sending
+from syncd.core.stance import proven
 
 
 def plan_entity(
@@ -174,7 +175,6 @@ class _EntityPlanning:
         bases = dict(side.link.bases)
         frozen: set[str] = set()
         owed: list[str] = []
-        touched = False
         first: list[str] = []
         for merged in self.merges:
             moves = merged.bases.get(side.member, {})
@@ -182,7 +182,6 @@ class _EntityPlanning:
             if merged.frozen:
                 frozen.update(merged.group)
                 continue
-            touched = touched or side.member in merged.edited
             for name in merged.group:
                 if name in agreed and self._owes(member, side, name, bases, agreed[name]):
                     owed.append(name)
@@ -197,7 +196,7 @@ class _EntityPlanning:
                     bases[name] = replace(base, value=value)
         if owed:
             self.sending.update(side, agreed, owed, first, self.merges)
-        return self._link(side, bases, frozen, touched)
+        return self._link(side, bases, frozen)
 
     def _owes(
         self,
@@ -221,7 +220,7 @@ class _EntityPlanning:
             return False
         return name in side.fields or name not in member.reads
 
-    def _link(self, side: Side, bases: Mapping[str, Base], frozen: set[str], touched: bool) -> Link:
+    def _link(self, side: Side, bases: Mapping[str, Base], frozen: set[str]) -> Link:
         link = side.link
         member = self.rules.members[side.member]
         record = self.reads[side.member].record if side.status is ReadStatus.SEEN else None
@@ -240,7 +239,8 @@ class _EntityPlanning:
             link = replace(
                 link,
                 version=link.version if unknown else record.version,
-                edited=side.edited if touched or link.edited is None else link.edited,
+                own_time=record.modified if side.ours else link.own_time,
+                edited=side.edited,  # also of an edit that waits: our next write hides its time
                 created=record.created or link.created,
                 row_hash=record.row_hash if known else None,
                 fingerprint=member.fingerprint if settled else stored.fingerprint,
@@ -313,6 +313,9 @@ class _EntityPlanning:
             elif archives and not rules.archives:
                 links[name] = replace(side.link, state=LinkState.ARCHIVED)
             elif side.read:
+                bases = proven(self.rules, self.entity.agreed, side)
+                if bases != side.link.bases:
+                    links[name] = self._link(side, bases, set())
                 kind = OpKind.ARCHIVE if archives else OpKind.DELETE
                 self.sending.delete(side, kind, self.fate.cause, self.fate.reason)
             else:

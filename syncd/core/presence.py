@@ -23,6 +23,7 @@ from syncd.core.model import (
 )
 from syncd.core.observe import Side
 from syncd.core.rules import DeleteConflict, Deletes, Drift, FlowRules
+from syncd.core.stance import changed
 
 
 class Fate(StrEnum):
@@ -118,7 +119,7 @@ def _deleted(
     case = _case(sides, deleters, against)
     said = _said(case, decisions)
     if said is not None:
-        return _obey(rules, said, sides, missing, deleters[0])
+        return _obey(rules, entity, said, sides, missing, deleters[0])
     if against:
         if rules.delete_conflict is DeleteConflict.EDIT_WINS:
             return Presence(
@@ -128,11 +129,11 @@ def _deleted(
             rules.delete_conflict is DeleteConflict.DELETE_WINS
             and rules.deletes is not Deletes.REVIEW
         ):
-            return _die(rules, sides, missing, deleters[0], "delete-wins", forced=True)
+            return _die(rules, entity, sides, missing, deleters[0], "delete-wins", forced=True)
         return Presence(Fate.FROZEN, case=case)
     if rules.deletes is Deletes.REVIEW:
         return Presence(Fate.FROZEN, case=case)
-    return _die(rules, sides, missing, deleters[0], f"deleted in {deleters[0]}")
+    return _die(rules, entity, sides, missing, deleters[0], f"deleted in {deleters[0]}")
 
 
 def _dying(
@@ -145,21 +146,21 @@ def _dying(
 ) -> Presence:
     """A deletion decided earlier, with links left: one that comes back edited is heard."""
     cause = "".join(link.member for link in entity.gone[-1:])
-    edited = _differing(rules, sides)
+    edited = _differing(rules, entity, sides)
     if not edited:
-        return _die(rules, sides, missing, cause, "deletion goes on")
+        return _die(rules, entity, sides, missing, cause, "deletion goes on")
     gone = tuple(sorted({link.member for link in entity.gone}))
     case = _case(sides, gone or missing, edited)
     said = _said(case, decisions)
     if said is not None:
-        return _obey(rules, said, sides, (*gone, *missing), cause)
+        return _obey(rules, entity, said, sides, (*gone, *missing), cause)
     if rules.delete_conflict is DeleteConflict.EDIT_WINS:
         revive = (*gone, *missing)
         return Presence(
             Fate.LIVES, gone=missing, revive=revive, cause=edited[0], reason="edit-wins"
         )
     if rules.delete_conflict is DeleteConflict.DELETE_WINS:
-        return _die(rules, sides, missing, cause, "delete-wins", forced=True)
+        return _die(rules, entity, sides, missing, cause, "delete-wins", forced=True)
     return Presence(Fate.FROZEN, case=case)
 
 
@@ -199,43 +200,46 @@ def _against(
 ) -> tuple[str, ...]:
     """Who speaks against the deletion: members with an edit; or the deleter itself, when it had
     not yet received what was agreed, had never been read, or stood in an open conflict (law 12)."""
-    found = set(_differing(rules, sides))
+    found = set(_differing(rules, entity, sides))
     for merged in merges:
         found.update(m for m in merged.edited if m not in deleters)
         if merged.frozen:
             found.update(m for m in sides if m not in deleters)
     for member in deleters:
-        bases = entity.links[member].bases
-        behind = any(
-            name not in bases
-            or bases[name].seq < agreed.seq
-            or bases[name].sent is not UNSET
-            or bases[name].unproven
-            for name, agreed in entity.agreed.items()
-            if name in bases or name in rules.members[member].reads
-        )
         stood = any(c.source == member for case in entity.cases for c in case.candidates)
-        pending = behind and sides[member].link.member == member
-        if pending or member in entity.unsettled or stood:
+        if _lacks(rules, entity, member) or member in entity.unsettled or stood:
             origins = {a.origin.member for a in entity.agreed.values()}
             others = [m for m in sides if m not in deleters]
             found.update([m for m in others if m in origins] or others)
     return tuple(sorted(found))
 
 
-def _differing(rules: FlowRules, sides: Mapping[str, Side]) -> tuple[str, ...]:
+def _lacks(rules: FlowRules, entity: Entity, member: str) -> bool:
+    """Whether a field was agreed that this member had not confirmed: as a target it is pending or
+    unproven. A source that cannot be written is owed nothing: it lacks only what was never read
+    of it."""
+    bases = entity.links[member].bases
+    for name, agreed in entity.agreed.items():
+        base = bases.get(name)
+        if base is None:
+            if name in rules.members[member].reads:
+                return True
+        elif member in rules.targets(name) and (
+            base.seq < agreed.seq or base.sent is not UNSET or base.unproven
+        ):
+            return True
+    return False
+
+
+def _differing(rules: FlowRules, entity: Entity, sides: Mapping[str, Side]) -> tuple[str, ...]:
     """Members read now with any field away from its base (law 12: a delete is sent only to a
-    record whose every field equals its base)."""
+    record whose every field equals its base). A write of ours that this very read proves moved
+    the base: it is nobody's edit."""
     return tuple(
         member
         for member, side in sides.items()
         if side.read
-        and any(
-            name not in side.link.bases
-            or rules.fields[name].compare(side.link.bases[name].value)
-            != rules.fields[name].compare(value)
-            for name, value in side.fields.items()
-        )
+        and any(changed(rules, entity.agreed, side, name) is not False for name in side.fields)
     )
 
 
@@ -263,6 +267,7 @@ def _said(case: Case, decisions: Sequence[Decision]) -> Decision | None:
 
 def _obey(
     rules: FlowRules,
+    entity: Entity,
     said: Decision,
     sides: Mapping[str, Side],
     missing: tuple[str, ...],
@@ -272,7 +277,7 @@ def _obey(
     used = (said.id,)
     here = tuple(m for m in missing if m in sides)
     if said.choice is Choice.DELETE:
-        return _die(rules, sides, here, cause, reason, used, forced=True)
+        return _die(rules, entity, sides, here, cause, reason, used, forced=True)
     if said.choice is Choice.UNLINK:
         return _unlink(sides, here, cause, reason, used)
     return Presence(Fate.LIVES, gone=here, revive=missing, used=used, reason=reason)
@@ -280,6 +285,7 @@ def _obey(
 
 def _die(
     rules: FlowRules,
+    entity: Entity,
     sides: Mapping[str, Side],
     gone: tuple[str, ...],
     cause: str,
@@ -289,7 +295,7 @@ def _die(
 ) -> Presence:
     notes = tuple(
         Note(NoteKind.LOST, m, tuple(sides[m].fields), dict(sides[m].fields), reason)
-        for m in (_differing(rules, sides) if forced else ())
+        for m in (_differing(rules, entity, sides) if forced else ())
     )
     return Presence(
         Fate.DIES, gone=gone, notes=notes, used=used, cause=cause, reason=reason, forced=forced

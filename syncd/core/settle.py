@@ -97,9 +97,21 @@ def _confirmed(link: Link, operation: Operation, record: Record | None, tick: in
         bases=bases,
         version=record.version,
         own_time=record.modified,
+        edited=None if _touched(link, operation, stands) else link.edited,
         created=record.created or link.created,
         row_hash=record.row_hash if _known(bases, stands) else None,
         moved_tick=tick,
+    )
+
+
+def _touched(link: Link, operation: Operation, stands: Fields) -> bool:
+    """Whether somebody edited between the read and the write: a field that was not sent is not what
+    it was. When, our own write has hidden; no other edit's time may stand for it (S55)."""
+    known = {name: base.value for name, base in link.bases.items()} | dict(operation.before)
+    return any(
+        name in known and known[name] != value
+        for name, value in stands.items()
+        if name not in operation.fields
     )
 
 

@@ -38,6 +38,12 @@ class Stance:
     proven: tuple[str, ...] = ()
     own_form: tuple[str, ...] = ()
 
+    @property
+    def edited(self) -> str | None:
+        """When the change was made. The old value after an unknown write may be nobody's: the
+        time of its record is that of another edit then."""
+        return None if self.reset else self.side.edited
+
 
 def same(rules: FlowRules, group: Group, values: Fields) -> Comparable:
     """Comparison form of a whole group; fields it lacks compare as nothing."""
@@ -56,13 +62,12 @@ def stand(rules: FlowRules, group: Group, agreed: Mapping[str, Agreed], side: Si
     own: list[str] = []
     behind = degraded = forced = reset = False
     for name, value in values.items():
-        old = side.link.bases.get(name)
-        if old is None:
+        if name not in side.link.bases:
             firsts.append(name)
             continue
         compare = rules.fields[name].compare
         now = agreed.get(name)
-        base, verdict = _judge(old, value, side.newer, now.seq if now else old.seq, compare)
+        base, verdict = _reread(rules, agreed, side, name)
         bases[name] = base
         if verdict == "proven":
             proven.append(name)
@@ -80,6 +85,32 @@ def stand(rules: FlowRules, group: Group, agreed: Mapping[str, Agreed], side: Si
         side.member, side, values, bases, tuple(changed), tuple(firsts),
         behind, degraded, forced, reset, tuple(proven), tuple(own),
     )  # fmt: skip
+
+
+def changed(rules: FlowRules, agreed: Mapping[str, Agreed], side: Side, name: str) -> bool | None:
+    """Whether a field that was read is away from its base, this read's proofs counted; None where
+    it has none."""
+    if name not in side.link.bases:
+        return None
+    return _reread(rules, agreed, side, name)[1] not in ("", "proven", "own")
+
+
+def proven(rules: FlowRules, agreed: Mapping[str, Agreed], side: Side) -> dict[str, Base]:
+    """The bases of one side with what this read proves of our own writes."""
+    bases = dict(side.link.bases)
+    for name in bases.keys() & side.fields.keys():
+        base, verdict = _reread(rules, agreed, side, name)
+        if verdict in ("proven", "own"):
+            bases[name] = base
+    return bases
+
+
+def _reread(
+    rules: FlowRules, agreed: Mapping[str, Agreed], side: Side, name: str
+) -> tuple[Base, str]:
+    base = side.link.bases[name]
+    seq = agreed[name].seq if name in agreed else base.seq
+    return _judge(base, side.fields[name], side.newer, seq, rules.fields[name].compare)
 
 
 def _judge(

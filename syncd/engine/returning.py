@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from sqlalchemy import Connection
 
 from syncd.core.cases import make_case
@@ -14,11 +12,9 @@ from syncd.core.model import (
     Choice,
     Decision,
     Entity,
-    EntityState,
     Link,
-    LinkState,
 )
-from syncd.core.reappear import Return, judge
+from syncd.core.reappear import Return, judge, restored
 from syncd.engine.context import RunContext
 from syncd.engine.result import Named
 from syncd.engine.units import Unit
@@ -117,10 +113,8 @@ def _undecided(
 
 
 def _restore(context: RunContext, entity: Entity, tomb: Tombstone, seen: Seen) -> None:
-    """The same entity lives again: relinked here, made again once at the others."""
-    link = replace(tomb.link, state=LinkState.LIVE, row_hash=None)
-    links = {**entity.links, seen.member: link}
-    alive = replace(entity, state=EntityState.LIVE, links=links, gone=())
+    """The same entity lives again."""
+    alive = restored(entity, tomb.link)
     context.stage.add_units([(entity.id, Unit(alive, (seen.id,)))])
     context.stage.adopt([seen.id], entity.id)
 

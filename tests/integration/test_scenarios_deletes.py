@@ -461,3 +461,50 @@ def test_s37_a_system_that_leads_to_another_database_halts(world: World) -> None
     assert other.run("SELECT id, b_phone FROM b_people") == [(1, "1")]
     assert len(world.rows("a")) == 3
     assert world.written == []
+
+
+# --- our own write ------------------------------------------------------------------------------
+
+
+def test_i5_our_own_write_is_no_edit_against_a_deletion(world: World) -> None:
+    """I5, laws 5 and 12: the write arrived, its answer did not. The run that finds it also reads
+    the deletion: nobody edited, so nothing speaks against it."""
+    keys = _pair(world, deletes="propagate", delete_conflict="edit-wins")
+    world.accidents["b"].lose, world.accidents["b"].unknown = "update", True
+    world.edit("a", keys[0], phone="new")
+    world.run()
+    world.accidents["b"].lose, world.accidents["b"].unknown = None, False
+    world.remove("a", keys[0])
+    world.settle()
+    assert len(world.table("a")) == len(world.table("b")) == 2
+    assert not world.cases()
+
+
+# --- S35 ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("deletes", ["ignore", "propagate"])
+def test_s35_i3_a_restore_makes_again_what_its_deletion_took(world: World, deletes: str) -> None:
+    """S35, I3, law 11: where a's deletion travelled, its restore travels too; where c deleted its
+    record for itself, that stays deleted."""
+    marked = {
+        name: Member(
+            extra={"born": "VARCHAR(20)", "ver": "INTEGER"},
+            options={"created": "born", "version": "ver"},
+        )
+        for name in "abc"
+    }
+    world.flow(marked, deletes=deletes)
+    keys = {
+        name: [world.add(name, **_person(n), born="t1", ver=1) for n in (1, 2)] for name in "abc"
+    }
+    world.settle()
+    if deletes == "ignore":
+        world.remove("c", keys["c"][0])
+        world.settle()
+    world.remove("a", keys["a"][0])
+    world.settle()
+    world.add("a", key=keys["a"][0], **_person(1), born="t1", ver=2)
+    world.settle()
+    left = {name: len(world.table(name)) for name in "abc"}
+    assert left == {"a": 2, "b": 2, "c": 1 if deletes == "ignore" else 2}

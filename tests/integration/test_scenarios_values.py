@@ -189,6 +189,56 @@ def test_s55_without_a_clear_later_time_nothing_is_guessed(world: World, other: 
     assert world.rows("b")[keys["b"]]["phone"] == "2"
 
 
+def timed(world: World) -> dict[str, Any]:
+    """Three equal records of members that say when they were edited, a minute apart."""
+    members = {
+        who: Member(extra={"edited": WALL[world.kind]}, options={"modified": "edited"})
+        for who in "abc"
+    }
+    world.flow(members, conflict="newest")
+    keys = {
+        who: ann(world, who, name="Ann", phone="1", edited=f"2024-01-01 00:0{minute}:00")
+        for minute, who in enumerate("abc")
+    }
+    world.settle()
+    return keys
+
+
+def test_s55_a_tie_stays_one_after_our_own_write(world: World) -> None:
+    """S55: two edits of one moment wait for a person; another field is written to both meanwhile.
+    That hides nobody's time: the next run knows no better."""
+    keys = timed(world)
+    world.edit("a", keys["a"], phone="2", edited="2024-01-02 00:04:00")
+    for who, name in (("b", "Bea"), ("c", "Cleo")):
+        world.edit(who, keys[who], name=name, edited="2024-01-02 00:05:00")
+    for _ in range(3):
+        world.run()
+        assert shown(world.case(CaseKind.FIELD)).keys() == {"b", "c"}
+        assert [row["name"] for who in "abc" for row in world.rows(who).values()] == [
+            "Ann",
+            "Bea",
+            "Cleo",
+        ]
+
+
+def test_s55_an_edit_that_our_own_write_overtook_has_no_known_time(world: World) -> None:
+    """S55: b's user edits the name while we write b's phone; c's older edit must not win by a time
+    that is from before both."""
+    keys = timed(world)
+    world.edit("a", keys["a"], phone="2", edited="2024-01-02 00:01:00")
+
+    def race(writes: object) -> None:
+        world.accidents["b"].before = None
+        world.edit("b", keys["b"], name="Bea", edited="2024-01-02 00:03:00")
+
+    world.accidents["b"].before = race
+    world.run()
+    world.edit("c", keys["c"], name="Cleo", edited="2024-01-02 00:02:00")
+    world.run()
+    assert world.rows("b")[keys["b"]]["name"] == "Bea"
+    assert shown(world.case(CaseKind.FIELD)).keys() == {"b", "c"}
+
+
 def world_members(world: World) -> dict[str, Member]:
     return {
         who: Member(extra={"edited": WALL[world.kind]}, options={"modified": "edited"})

@@ -122,9 +122,11 @@ class Back:
     grace: float
 
 
+NUMBERS = ("1", "2", "10")
+WALLS = ("2026-05-04 09:00:00+02", "2026-05-04T08:00:00Z")  # the second is the later one
 MARKS = st.tuples(
     st.sampled_from((None, "m", "m", "n")),
-    st.sampled_from((None, "1", "2")),
+    st.sampled_from((None, *NUMBERS, *WALLS, "x7", "a9")),
     st.one_of(st.none(), SECONDS),
 )
 BACKS = st.builds(Back, MARKS, MARKS, st.booleans(), SECONDS, TOLERANCES)
@@ -134,8 +136,7 @@ Judge = Callable[..., Return]
 def check_back(case: Back, judged: Judge = judge) -> None:
     """Another mark: new. The same mark: newer is restored, else stale. No marks, or nothing that
     tells newer: suppressed for the grace, then a person is asked."""
-    mark, version, time = case.gone
-    its_mark, its_version, its_time = case.back
+    (mark, version, time), (its_mark, its_version, its_time) = case.gone, case.back
     said = None if time is None else stamp(time)
     tomb = Link(
         "a",
@@ -152,14 +153,24 @@ def check_back(case: Back, judged: Judge = judge) -> None:
         wanted = asked
     elif mark != its_mark:
         wanted = Return.NEW
-    elif version is not None and its_version is not None:
-        wanted = Return.RESTORED if version != its_version else Return.STALE
-    elif time is not None and its_time is not None:
-        wanted = Return.RESTORED if its_time > time else Return.STALE
     else:
-        wanted = asked
+        later = newer(case)
+        wanted = asked if later is None else Return.RESTORED if later else Return.STALE
     now = DAY + timedelta(seconds=case.waited)
     assert judged(tomb, stamp(0), record, now, case.grace) is wanted
+
+
+def newer(case: Back) -> bool | None:
+    """Only a later version or a later time is newer. Versions that are no numbers and no times
+    are told apart, not ordered: then the time has to say it."""
+    (_, version, time), (_, its_version, its_time) = case.gone, case.back
+    if None not in (version, its_version):
+        if version == its_version:
+            return False
+        for ranks in (NUMBERS, WALLS):
+            if version in ranks and its_version in ranks:
+                return ranks.index(its_version) > ranks.index(version)
+    return its_time > time if time is not None and its_time is not None else None
 
 
 @QUICK
@@ -185,9 +196,17 @@ def version_ignored(gone: Link, at: str, record: Record, now: datetime, grace: f
     return judge(replace(gone, version=None), at, record, now, grace)
 
 
+def another_is_newer(gone: Link, at: str, record: Record, now: datetime, grace: float) -> Return:
+    """Any other version is taken for a later one."""
+    found = judge(gone, at, record, now, grace)
+    marks = (gone.created, gone.version, record.created, record.version)
+    other = None not in marks and gone.version != record.version and found is not Return.NEW
+    return Return.RESTORED if other else found
+
+
 @pytest.mark.parametrize(
     "mutant",
-    [marks_ignored, grace_ignored, always_restored, version_ignored],
+    [marks_ignored, grace_ignored, always_restored, version_ignored, another_is_newer],
     ids=lambda mutant: mutant.__name__,
 )
 def test_the_check_of_returns_catches(mutant: Judge) -> None:

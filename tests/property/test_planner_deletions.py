@@ -25,8 +25,17 @@ from syncd.core.model import (
 from syncd.core.rules import DeleteConflict, Deletes, Drift, FlowRules, Mode
 
 AGREED = {"name": Agreed("x", 2, Origin("a", 1, "edited"))}
-EVENTS = st.sampled_from(("same", "same", "gone", "edited", "unread", "pending", "blindly"))
-"""pending: behind, unedited; blindly: deleted by one who had not seen the last value."""
+EVENTS = st.sampled_from(
+    ("same", "same", "gone", "edited", "unread", "pending", "blindly", "arrived", "formed")
+)
+"""pending: behind, unedited; blindly: deleted by one who had not seen the last value; arrived: an
+unknown write of ours is found; formed: a write without proof is found in the member's own form."""
+BASES = {
+    "pending": Base("old", 1),
+    "blindly": Base("old", 1),
+    "arrived": Base("old", 1, sent="x"),
+    "formed": Base("x", 2, unproven=True, seen="its x"),
+}
 
 
 def heard(rules: FlowRules) -> set[str]:
@@ -56,12 +65,12 @@ def test_deletions(
     every: bool,
     drift: Drift,
 ) -> None:
-    """S24-S26, S28, S69, S71; F29: who may delete what, and against whom."""
+    """S24-S26, S28, S69, S71; F29, I5: who may delete what, and against whom."""
     rules = flow(modes, None, deletes=deletes, delete_conflict=conflict, deletes_from=give)
     rules = replace(rules, deletes_all=every, drift=drift)
     links, reads = {}, {}
     for m, event in events.items():
-        links[m] = linked(m, Base("old", 1) if event in ("pending", "blindly") else Base("x", 2))
+        links[m] = linked(m, BASES.get(event, Base("x", 2)))
         reads[m] = {
             "same": seen(m, "x"),
             "gone": ABSENT,
@@ -69,8 +78,11 @@ def test_deletions(
             "edited": seen(m, f"new-{m}"),
             "unread": UNREAD,
             "pending": seen(m, "old"),
+            "arrived": seen(m, "x"),
+            "formed": seen(m, "its x"),
         }[event]
-    entity = Entity(1, agreed=AGREED, links=links)
+    unknown = {m: OpKind.UPDATE for m, event in events.items() if event == "arrived"}
+    entity = Entity(1, agreed=AGREED, links=links, unsettled=unknown)
     plan = ask(rules, entity, reads)
     text = told(rules, entity, reads, plan)
     gone = {m for m in MEMBERS if events[m] in ("gone", "blindly")}
@@ -78,7 +90,9 @@ def test_deletions(
     released: set[str] = set()
     if every and heard(rules) - gone:
         deciders, released = set(), deciders  # others of them still have it: they only left
-    rivals = {m for m in MEMBERS if events[m] in ("edited", "blindly")}
+    # a source that cannot be written is owed nothing, so that it cannot be pending either
+    blind = {m for m in MEMBERS if events[m] == "blindly" and modes[m].is_target}
+    rivals = {m for m in MEMBERS if events[m] == "edited"} | blind
     deletions = set(sent(plan, OpKind.DELETE))
     creations = set(sent(plan, OpKind.CREATE))
     asks = [c for c in plan.cases if c.kind is CaseKind.DELETE]
@@ -148,7 +162,7 @@ def test_deletions(
 @QUICK
 @given(
     st.fixed_dictionaries(
-        dict.fromkeys("bc", st.sampled_from(("same", "edited", "gone", "unread")))
+        dict.fromkeys("bc", st.sampled_from(("same", "edited", "gone", "unread", "arrived")))
     ),
     st.sampled_from(list(DeleteConflict)),
     st.sampled_from((None, Choice.DELETE, Choice.KEEP, Choice.UNLINK)),
@@ -159,8 +173,8 @@ def test_a_deletion_under_way(
     """Law 12, I3: it goes on until every link is gone; one that comes back edited is heard."""
     rules = flow(BOTH, None, deletes=Deletes.PROPAGATE, delete_conflict=conflict)
     tomb = replace(linked("a", Base("x", 2)), state=LinkState.GONE)
-    links = {m: linked(m, Base("x", 2)) for m in "bc"}
-    answers = {"same": "x", "edited": "new"}
+    links = {m: linked(m, BASES.get(event, Base("x", 2))) for m, event in events.items()}
+    answers = {"same": "x", "edited": "new", "arrived": "x"}
     reads = {"a": ABSENT}
     for m, event in events.items():
         reads[m] = {"gone": ABSENT, "unread": UNREAD}.get(event) or seen(m, answers[event])
@@ -173,7 +187,7 @@ def test_a_deletion_under_way(
         plan = ask(rules, entity, reads, [decision, other])
         assert (plan.used, plan.voided) in (((5,), (6,)), ((5,), ())), plan
     text = told(rules, entity, reads, plan)
-    read = {m for m, event in events.items() if event in ("same", "edited")}
+    read = {m for m, event in events.items() if event in ("same", "edited", "arrived")}
     edited = {m for m, event in events.items() if event == "edited"}
     deletions, state = set(sent(plan, OpKind.DELETE)), plan.entity.state
     creations = set(sent(plan, OpKind.CREATE))

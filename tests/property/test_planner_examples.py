@@ -295,6 +295,34 @@ def test_f7_another_version_within_the_lag_may_be_the_one_before(modified: str |
     assert plan.entity.agreed["name"].value == ("old" if later else "new")
 
 
+@pytest.mark.parametrize("proves", [True, False])
+def test_s55_an_edit_that_our_own_write_overtook_has_no_known_time(proves: bool) -> None:
+    """b's user edits the name while we write its city. The version read next is of our own write
+    or of the edit: nothing is decided by its time, nor by one from before both."""
+    history = life(flow(Policy("newest")), {**PROVING, "b": Nature(proves=proves)})
+    history.edit("b", "tags")
+    history.run(Step("run"))
+    history.edit("a", "city")
+    history.run(Step("run", race=(("b", "name"),)))
+    history.edit("c", "name")
+    for _ in range(2):
+        history.run(Step("run"))
+        assert [case.fields for case in history.cases] == [("name",)]
+
+
+def test_s55_a_write_without_proof_is_nobodys_edit() -> None:
+    """The version that the next read finds as we left it is our own write's."""
+    history = life(flow(Policy("newest")), {**PROVING, "b": Nature(proves=False)})
+    history.edit("b", "tags")
+    history.run(Step("run"))
+    made = history.rows["b"]["b1"].modified
+    history.edit("a", "city")
+    for _ in range(2):
+        history.run(Step("run"))
+    assert history.entity.links["b"].edited == made
+    assert history.entity.links["b"].own_time == history.rows["b"]["b1"].modified
+
+
 def test_i2_a_set_overwritten_where_it_has_no_say_is_told() -> None:
     """I2, law 15: sets of sources unite; what a mere target held at first sight is in no union,
     so that its loss is named in the audit."""

@@ -212,7 +212,7 @@ class History(Tables):
             if table:
                 self.broken.append(f"I4: a second record is created at {op.member}")
             key = f"{op.member}{self.count + 1}"
-            self.put(op.member, key, op.fields)
+            self.put(op.member, key, op.fields, ours=True)
             return key
         assert op.key is not None
         if op.kind is OpKind.DELETE:
@@ -220,7 +220,7 @@ class History(Tables):
                 self.broken.append(f"I14: {op.member} is told to delete, nobody deleted")
             del table[op.key]
         else:
-            self.put(op.member, op.key, op.fields)
+            self.put(op.member, op.key, op.fields, ours=True)
         return op.key
 
     def answer(self, op: Operation, status: str, key: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from law import show
@@ -48,6 +49,7 @@ class Judged(History):
             self.broken += self.echo(asked, plan)
         self.broken += self.obeyed(asked, reads, plan, args)
         self.broken += self.deletions(asked, plan)
+        self.broken += self.latest(asked, reads, plan)
         if self.strict and not plan.used and modelled(world):
             self.broken += disagreements(world, plan)
         if len(plan.used) + len(plan.voided) > len(decisions):
@@ -68,6 +70,31 @@ class Judged(History):
             if mark(before.value) != mark(agreed.value) and before.value is not None:
                 old.add(mark(before.value))
         return found
+
+    def latest(self, asked: Entity, reads: Mapping[str, Read], plan: EntityPlan) -> list[str]:
+        """S55: where `newest` decides between the edits of two members, the users of the winner's
+        record were the last by more than the tolerance. Our own writes are nobody's edit."""
+        found = []
+        for note in plan.notes:
+            for name in note.fields if note.text == "newest" else ():
+                winner = plan.entity.agreed[name].origin.member or ""
+                late, early = (self.edited(m, name, asked, reads) for m in (winner, note.member))
+                if winner == note.member or late is None or early is None:
+                    continue
+                if (late - early).total_seconds() <= self.rules.tolerance:
+                    found.append(f"S55: {winner}, {late}, is newer than {note.member}, {early}")
+        return found
+
+    def edited(
+        self, member: str, name: str, asked: Entity, reads: Mapping[str, Read]
+    ) -> datetime | None:
+        """When a user last changed the row read; None where the field tells of no edit."""
+        record = reads[member].record if member in reads else None
+        base = asked.links[member].bases.get(name) if member in asked.links else None
+        if record is None or base is None or record.fields.get(name) in (None, base.value):
+            return None
+        touched = self.touched.get((member, record.modified or ""))
+        return None if touched is None else datetime.fromisoformat(touched)
 
     def order(self, world: World, plan: EntityPlan, args: Sequence[Any]) -> list[str]:
         """Law 8: the order in which members, fields and links come changes nothing."""

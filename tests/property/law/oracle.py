@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from law.worlds import World
-from syncd.core.model import UNSET, Base, LinkState, ReadStatus, Value
+from syncd.core.model import UNSET, Base, LinkState, ReadStatus, Record, Value
 from syncd.core.rules import Drift, Policy
 
 Row = tuple[Value, ...]
@@ -165,13 +165,28 @@ class Question:
         return tuple(out)
 
     def time(self, name: str) -> str | None:
-        """(d): a version that is our own write's keeps the time before it."""
-        link, record = self.entity.links[name], self.world.reads[name].record
-        if record is None:
-            return link.edited
-        if record.modified is None:
+        """A version that is our own write's keeps the time before it; where it may be ours or
+        somebody's, the time of his edit is not known, and that of no edit at all neither."""
+        if self.sides[name].setback:
             return None
-        return link.edited if record.modified == link.own_time else record.modified
+        link, record = self.entity.links[name], self.world.reads[name].record
+        if record is None or record.modified is None:
+            return link.edited if record is None else None
+        if record.modified == link.own_time:
+            return link.edited
+        bases = {f: b for f, b in link.bases.items() if f in record.fields}
+        ours = {f for f, b in bases.items() if b.unproven or self.stands(f, record, b.sent)}
+        if not ours:
+            return record.modified
+        alike = (
+            self.stands(f, record, b.value) or self.stands(f, record, b.sent)
+            for f, b in bases.items()
+        )
+        return link.edited if all(alike) else None
+
+    def stands(self, name: str, record: Record, value: Value) -> bool:
+        compare = self.rules.fields[name].compare
+        return value is not UNSET and bool(compare(record.fields[name]) == compare(value))
 
 
 def verdicts(world: World, group: tuple[str, ...]) -> list[Verdict]:

@@ -40,6 +40,7 @@ class Stand:
     fields: dict[str, Value]
     version: int
     modified: str
+    touched: str  # when a user last changed it
 
 
 @dataclass
@@ -105,6 +106,7 @@ class Tables:
         self.now, self.count = START, 0
         self.edits: list[Edit] = []
         self.deleted: list[str] = []
+        self.touched: dict[tuple[str, str], str] = {}  # by member and time of the row
         self.before: dict[str, dict[str, Value]] = {}  # by member, what was deleted there
         self.log: list[str] = []
         values: dict[str, Value] = {f: self.fresh(f) for f in FIELDS}
@@ -115,7 +117,7 @@ class Tables:
         self.count += 1
         return ["p"] if name == "tags" else f"{self.count:03d}-{name}"
 
-    def put(self, member: str, key: str, values: Fields) -> None:
+    def put(self, member: str, key: str, values: Fields, ours: bool = False) -> None:
         own = {f: v for f, v in values.items() if f in self.rules.members[member].reads}
         stand = self.rows[member].get(key)
         old = dict.fromkeys(self.rules.members[member].reads) if stand is None else stand.fields
@@ -123,9 +125,10 @@ class Tables:
             own = {f: v[:SHORT] if isinstance(v, str) else v for f, v in own.items()}
         self.count += 1
         self.now += timedelta(seconds=1)
-        self.rows[member][key] = Stand(
-            key, {**old, **own}, self.count, self.now.isoformat().replace("+00:00", "Z")
-        )
+        now = self.now.isoformat().replace("+00:00", "Z")
+        touched = stand.touched if ours and stand is not None else now
+        self.rows[member][key] = Stand(key, {**old, **own}, self.count, now, touched)
+        self.touched[member, now] = touched
 
     def record(self, member: str, stand: Stand, without: frozenset[str] = frozenset()) -> Record:
         nature = self.natures[member]

@@ -146,7 +146,7 @@ def flows(draw: st.DrawFn, /, *, modes: bool = True, **over: Any) -> FlowRules:
                 fields[name] = replace(fields[name], owner=None)
     settings: dict[str, Any] = {
         "drift": draw(st.sampled_from(list(Drift))),
-        "tolerance": draw(st.sampled_from((0.0, 100_000.0))),
+        "tolerance": draw(st.sampled_from((0.0, 5.0, 100_000.0))),
     }
     settings.update(over)
     return FlowRules(
