@@ -23,6 +23,10 @@ from syncd.findings import Finding
 
 __all__ = ["CompiledFlow", "CompiledMember", "check_shared", "compile_flow"]
 
+# How a store's match keys are made: kept under another number, they are made anew. 2: those of
+# records that take no part are among them
+_KEYED = 2
+
 
 @dataclass(frozen=True, slots=True)
 class CompiledFlow:
@@ -185,7 +189,8 @@ def _fingerprint(flow: FlowConfig, rules: FlowRules) -> str:
 
 def _matching(flow: FlowConfig) -> str:
     names = sorted({name for rule in flow.match for name in rule})
-    return digest([flow.match, {n: flow.fields[n].model_dump(mode="json") for n in names}])
+    fields = {n: flow.fields[n].model_dump(mode="json") for n in names}
+    return digest([_KEYED, flow.match, fields])
 
 
 def _database(config: Config, system: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from syncd.core.cases import make_case
 from syncd.core.hashing import key_hash
-from syncd.core.model import Candidate, Case, CaseKind, Entity, Fields, LinkState
+from syncd.core.model import Candidate, Case, CaseKind, Entity, Fields, Link, LinkState
 from syncd.core.rules import Comparable, FlowRules
 from syncd.core.values import blank
 
@@ -71,18 +71,47 @@ def match_keys(rules: FlowRules, fields: Fields) -> list[tuple[int, tuple[Compar
     return keys
 
 
-def entity_keys(rules: FlowRules, entity: Entity) -> set[tuple[int, tuple[Comparable, ...]]]:
+Keys = set[tuple[int, tuple[Comparable, ...]]]
+
+
+def entity_keys(rules: FlowRules, entity: Entity) -> Keys:
     """An entity's keys: of its agreed values and of the current forms of its live links."""
     keys = set(match_keys(rules, {n: a.value for n, a in entity.agreed.items()}))
     for link in entity.links.values():
         if link.state is LinkState.LIVE:
-            keys.update(match_keys(rules, {n: b.value for n, b in link.bases.items()}))
+            keys.update(link_keys(rules, link))
     return keys
 
 
+def link_keys(rules: FlowRules, link: Link) -> list[tuple[int, tuple[Comparable, ...]]]:
+    return match_keys(rules, {n: b.value for n, b in link.bases.items()})
+
+
+def standing(rules: FlowRules, entity: Entity) -> dict[str, Link]:
+    """Its links whose record is still there; one archived by its mark is as good as deleted."""
+    return {
+        name: link
+        for name, link in entity.links.items()
+        if name in rules.members
+        and link.state is not LinkState.GONE
+        and not (link.state is LinkState.ARCHIVED and rules.members[name].archives)
+    }
+
+
+def resting(rules: FlowRules, entity: Entity) -> dict[str, Link]:
+    """Its links whose record is still there but takes no part: no node, and yet a candidate
+    wherever a record with one of its keys would be made (law 11)."""
+    there = standing(rules, entity)
+    return {name: link for name, link in there.items() if link.state is not LinkState.LIVE}
+
+
 def key_hashes(rules: FlowRules, entity: Entity) -> tuple[tuple[int, int], ...]:
-    """An entity's match keys as the store keeps them: (rule number, hash)."""
-    return tuple((rule, key_hash(rule, key)) for rule, key in entity_keys(rules, entity))
+    """The match keys by which the store finds an entity, as it keeps them: (rule number, hash).
+    Its own, and those of its records that take no part."""
+    keys = entity_keys(rules, entity)
+    for link in resting(rules, entity).values():
+        keys.update(link_keys(rules, link))
+    return tuple((rule, key_hash(rule, key)) for rule, key in keys)
 
 
 def resolve(

@@ -7,8 +7,17 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection
 
 from syncd.core.cases import make_case
-from syncd.core.link import Found, entity_keys, is_never, match_keys
-from syncd.core.model import Candidate, Case, CaseKind, Entity, Link, LinkState
+from syncd.core.link import (
+    Found,
+    Keys,
+    entity_keys,
+    is_never,
+    link_keys,
+    match_keys,
+    resting,
+    standing,
+)
+from syncd.core.model import Candidate, Case, CaseKind, Entity, EntityState, Link
 from syncd.core.rules import FlowRules
 from syncd.engine.context import RunContext
 from syncd.store import journal, shadow
@@ -58,21 +67,32 @@ class Doubts:
         }
         return list(found.values())
 
-    def standing(self, found: Found, resting: Sequence[Entity]) -> list[Entity]:
-        """Those of the entities that take no part any more, or are being deleted, of which a
-        record still stands somewhere under one of these keys."""
+    def standing(self, found: Found, near: Sequence[Entity]) -> list[Entity]:
+        """Those of the entities of which a record still stands somewhere under one of these keys
+        and takes no part any more, or is being deleted."""
         keys = {key for record in found.records for key in match_keys(self._rules, record.fields)}
         mine = [(record.member, record.key) for record in found.records]
         never = self._context.never(self._conn, mine)
         return [
             entity
-            for entity in resting
-            if (left := _standing(self._rules, entity))
-            and keys & entity_keys(self._rules, entity)
+            for entity in near
+            if (left := self._left(entity))
+            and keys & self._keys(entity, left)
             and not is_never(mine, [(m, link.key) for m, link in left.items()], never)
         ]
 
-    def of_resting(self, found: Found, resting: Sequence[Entity]) -> Case:
+    def _left(self, entity: Entity) -> dict[str, Link]:
+        if entity.state is EntityState.LIVE:  # its live records are nodes like any other
+            return resting(self._rules, entity)
+        return standing(self._rules, entity)
+
+    def _keys(self, entity: Entity, left: Mapping[str, Link]) -> Keys:
+        keys = set() if entity.state is EntityState.LIVE else entity_keys(self._rules, entity)
+        for link in left.values():
+            keys.update(link_keys(self._rules, link))
+        return keys
+
+    def of_resting(self, found: Found, met: Sequence[Entity]) -> Case:
         """Any record with the key is a candidate, linked or not: a second one is never made."""
         rules = self._rules
         names = _names(rules)
@@ -81,8 +101,8 @@ class Doubts:
             for r in found.records
         ]
         where: list[str] = []
-        for entity in resting:
-            left = _standing(rules, entity)
+        for entity in met:
+            left = self._left(entity)
             where += left
             shown += _candidates(rules, entity, left)
         reason = (
@@ -90,17 +110,6 @@ class Doubts:
             "any more"
         )
         return make_case(CaseKind.IDENTITY, names, shown, reason)
-
-
-def _standing(rules: FlowRules, entity: Entity) -> dict[str, Link]:
-    """Its links whose record is still there; one archived by its mark is as good as deleted."""
-    return {
-        name: link
-        for name, link in entity.links.items()
-        if name in rules.members
-        and link.state is not LinkState.GONE
-        and not (link.state is LinkState.ARCHIVED and rules.members[name].archives)
-    }
 
 
 def _names(rules: FlowRules) -> tuple[str, ...]:

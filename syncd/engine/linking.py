@@ -13,7 +13,7 @@ from itertools import combinations, pairwise
 from sqlalchemy import Connection
 
 from syncd.core.cases import make_case
-from syncd.core.link import Found, Free, is_never, match_keys, resolve
+from syncd.core.link import Found, Free, entity_keys, is_never, link_keys, resolve, resting
 from syncd.core.model import (
     Base,
     Candidate,
@@ -88,7 +88,7 @@ def _judge_huge(context: RunContext, conn: Connection, bucket: Bucket) -> None:
         for ids in stage.entities_under(bucket.root):
             for part in _parts(ids):
                 stored = shadow.load_entities(conn, context.flow, part)
-                loaded = _currents(context, (e for e in stored if e.state is EntityState.LIVE))
+                loaded = currents(context, (e for e in stored if e.state is EntityState.LIVE))
                 _same_entity(context, conn, [*before, *loaded])
                 before = loaded[-1:] or before
         return
@@ -136,31 +136,31 @@ def _judge(
             continue
         here = [known[i] for i in bucket.entities]
         linked = [e for e in here if e.state is EntityState.LIVE]
-        current = [_current(entity, now.get(entity.id, ())) for entity in linked]
+        near = [current(entity, now.get(entity.id, ())) for entity in here]
+        known_now = [e for e in near if e.state is EntityState.LIVE]
         missing = {
             e.id: frozenset(s.member for s in now.get(e.id, ()) if s.status == "missing")
             for e in linked
         }
         if not free:
-            _same_entity(context, conn, current)
+            _same_entity(context, conn, near)
             continue
         if any(s.status in ("bad", "answered") for s in free):
             # it may be the same as any of these: nothing is linked or created until it is readable,
             # or until its deletion is past or judged by a person
             stage.block(e.id for e in linked)
-            _same_entity(context, conn, current)
+            _same_entity(context, conn, near)
             continue
         nodes = [Free(s.member, s.key, s.record.fields) for s in free if s.record is not None]
         by_key = {(s.member, s.key): s for s in free}
         marks = [(s.member, s.key) for s in free] + [r for e in linked for r in _records(e)]
         never = context.never(conn, marks)
-        for one in resolve(rules, nodes, current, missing, never):
+        for one in resolve(rules, nodes, known_now, missing, never):
             if isinstance(one, Case):
                 units += _asked(context, conn, one, linked, free)
                 continue
             if one.entity is None:
-                resting = [e for e in here if e.state is not EntityState.LIVE]
-                met = doubts.standing(one, resting)
+                met = doubts.standing(one, near)
                 if any(e.state is EntityState.DELETING for e in met):
                     continue  # once that deletion has arrived everywhere this is a new thing
                 records_of = [by_key[r.member, r.key] for r in one.records]
@@ -226,25 +226,29 @@ def _fresh(seen: Sequence[Seen]) -> Unit:
     return Unit(Entity(0, links=links), tuple(s.id for s in seen))
 
 
-def _current(entity: Entity, seen: Sequence[Seen]) -> Entity:
-    """The entity with the forms read now as its links' forms: its keys are those (law 10)."""
+def current(entity: Entity, seen: Sequence[Seen]) -> Entity:
+    """The entity with the forms read now as its links' forms: its keys are those (law 10). A record
+    that took no part and is gone now is left out."""
     links = dict(entity.links)
     for one in seen:
         link = links.get(one.member)
-        if link is None or one.record is None or link.key != one.key:
+        if link is None or link.key != one.key:
             continue
-        bases: Mapping[str, Base] = {n: Base(v, 0) for n, v in one.record.fields.items()}
-        links[one.member] = replace(link, bases={**link.bases, **bases})
+        if one.status == "missing" and link.state is not LinkState.LIVE:
+            del links[one.member]
+        elif one.record is not None:
+            bases: Mapping[str, Base] = {n: Base(v, 0) for n, v in one.record.fields.items()}
+            links[one.member] = replace(link, bases={**link.bases, **bases})
     return replace(entity, links=links)
 
 
-def _currents(context: RunContext, entities: Iterable[Entity]) -> list[Entity]:
+def currents(context: RunContext, entities: Iterable[Entity]) -> list[Entity]:
     known = list(entities)
     now: dict[int, list[Seen]] = {}
     for part in _parts([e.id for e in known]):
         for seen in context.stage.seen_of(part):
             now.setdefault(seen.entity, []).append(seen)
-    return [_current(e, now.get(e.id, ())) for e in known]
+    return [current(e, now.get(e.id, ())) for e in known]
 
 
 def _in_case(entity: Entity, case: Case) -> bool:
@@ -300,14 +304,15 @@ def _still_same(context: RunContext, conn: Connection) -> None:
             found = shadow.entities_of(conn, context.flow, member, keys)
             homes |= {(member, key): entity for key, entity in found.items()}
         loaded = shadow.load_entities(conn, context.flow, sorted(set(homes.values())))
-        known = {e.id: e for e in _currents(context, loaded)}
+        known = {e.id: e for e in currents(context, loaded)}
         for records in shown:
             ids = sorted({homes[record] for record in records if record in homes})
             _same_entity(context, conn, [known[i] for i in ids])
 
 
 def _same_entity(context: RunContext, conn: Connection, entities: Sequence[Entity]) -> None:
-    """Linked stays linked when keys change; keys that meet another entity's raise a case."""
+    """Linked stays linked when keys change; keys that meet another entity's raise a case. So do
+    those that meet a record which takes no part, where another would be made beside it."""
     rules = context.rules
     meeting = [e for e in entities if any(k.state is LinkState.LIVE for k in e.links.values())]
     by_key: dict[object, list[int]] = {}
@@ -317,19 +322,46 @@ def _same_entity(context: RunContext, conn: Connection, entities: Sequence[Entit
     pairs: set[tuple[int, int]] = set()
     for numbers in by_key.values():
         pairs.update(combinations(numbers, 2) if len(numbers) <= _PAIRED else pairwise(numbers))
-    never = context.never(conn, (r for e in meeting for r in _records(e))) if pairs else frozenset()
-    names = tuple(dict.fromkeys(name for rule in rules.match for name in rule))
-    for a, b in ((meeting[i], meeting[j]) for i, j in sorted(pairs)):
-        if is_never(_records(a), _records(b), never):
+    met = {(meeting[i].id, meeting[j].id): (meeting[i], meeting[j]) for i, j in pairs}
+    for a, b in _beside(rules, entities):
+        met.setdefault((a.id, b.id), (a, b))
+    records = (r for pair in met.values() for e in pair for r in _records(e))
+    never = context.never(conn, records) if met else frozenset()
+    for _, (a, b) in sorted(met.items()):
+        if not is_never(_records(a), _records(b), never):
+            ask_same(context, a, b)
+
+
+def _beside(rules: FlowRules, entities: Sequence[Entity]) -> Iterator[tuple[Entity, Entity]]:
+    """Entities of which a record would be made where one with its key stands and takes no part."""
+    there: dict[object, list[tuple[str, Entity]]] = {}
+    for entity in entities:
+        for name, link in resting(rules, entity).items():
+            if rules.members[name].mode.is_target and rules.members[name].creates:
+                for key in link_keys(rules, link):
+                    there.setdefault(key, []).append((name, entity))
+    if not there:
+        return
+    for entity in entities:
+        if entity.state is not EntityState.LIVE:
             continue
-        shown = tuple(
-            Candidate(m, {n: v.value for n, v in link.bases.items() if n in names}, link.key)
-            for e in (a, b)
-            for m, link in sorted(e.links.items())
-        )
-        reason = f"entities {a.id} and {b.id} share a match key now"
-        context.stage.block((a.id, b.id))
-        context.stage.add_cases([make_case(CaseKind.SAME_ENTITY, names, shown, reason)])
+        for key in entity_keys(rules, entity):
+            for name, other in there.get(key, ()):
+                if other is not entity and name not in entity.links:
+                    yield (entity, other) if entity.id < other.id else (other, entity)
+
+
+def ask_same(context: RunContext, a: Entity, b: Entity) -> None:
+    """A case of two entities that share a match key; neither is created anywhere meanwhile."""
+    names = tuple(dict.fromkeys(name for rule in context.rules.match for name in rule))
+    shown = tuple(
+        Candidate(m, {n: v.value for n, v in link.bases.items() if n in names}, link.key)
+        for e in (a, b)
+        for m, link in sorted(e.links.items())
+    )
+    reason = f"entities {a.id} and {b.id} share a match key now"
+    context.stage.block((a.id, b.id))
+    context.stage.add_cases([make_case(CaseKind.SAME_ENTITY, names, shown, reason)])
 
 
 def _records(entity: Entity) -> list[tuple[str, str]]:
@@ -339,7 +371,7 @@ def _records(entity: Entity) -> list[tuple[str, str]]:
 def _live_keys(rules: FlowRules, entity: Entity) -> Iterator[tuple[int, object]]:
     for link in entity.links.values():
         if link.state is LinkState.LIVE:
-            yield from match_keys(rules, {n: b.value for n, b in link.bases.items()})
+            yield from link_keys(rules, link)
 
 
 def _parts(ids: Sequence[int]) -> Iterator[Sequence[int]]:

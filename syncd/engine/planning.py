@@ -25,6 +25,7 @@ from syncd.core.model import (
 from syncd.core.plan import plan_entity
 from syncd.engine import undo
 from syncd.engine.context import RunContext
+from syncd.engine.proof import barred
 from syncd.engine.reading import ByKey, Fetched, by_key, fetch, reads
 from syncd.engine.result import PlannedOperation
 from syncd.engine.units import Unit
@@ -123,9 +124,13 @@ def _plan_block(
     )
     state = _State.load(context, conn, ids)
     fetched = fetch(context, [u.entity for u in units], rows)
+    planned = [_plan_one(context, unit, rows, fetched, state) for unit in units]
+    made = [(u, draft) for u, draft in zip(units, planned, strict=True) if draft is not None]
+    without = barred(context, conn, [draft.plan for _, draft in made])
     drafts = []
-    for unit in units:
-        draft = _plan_one(context, unit.entity, rows, fetched, state, bool(unit.seen))
+    for number, (unit, first) in enumerate(made):
+        bars = without.get(number)
+        draft = first if not bars else _plan_one(context, unit, rows, fetched, state, bars)
         if draft is None:
             continue
         drafts.append(draft)
@@ -170,15 +175,18 @@ class _State:
 
 def _plan_one(
     context: RunContext,
-    entity: Entity,
+    unit: Unit,
     rows: ByKey,
     fetched: Fetched,
     state: _State,
-    linked: bool,
+    without: frozenset[str] = frozenset(),
 ) -> Draft | None:
+    """without: members where a candidate may stand after all, so that nothing is created there."""
+    entity, linked = unit.entity, bool(unit.seen)
     items = undo.answered(context.rules, state.held.get(entity.id, ())) if entity.id else []
     rules = undo.without(context.rules, items)
     known = reads(context, entity, rows, fetched, entity.id in state.blocked)
+    known |= {name: replace(known[name], complete=False) for name in without}
     decisions = state.decisions.get(entity.id, ()) if entity.id else ()
     plan = plan_entity(rules, entity, known, decisions, context.number, PLANNED_TICK)
     solved = _solved(entity, plan, state)

@@ -16,9 +16,9 @@ from itertools import combinations
 
 from sqlalchemy import Connection, bindparam, select
 
-from syncd.core import hashing, keys
+from syncd.core import keys
 from syncd.core.cases import make_case
-from syncd.core.link import entity_keys
+from syncd.core.link import key_hashes
 from syncd.core.model import (
     Agreed,
     Base,
@@ -272,8 +272,7 @@ def _alone(act: Act, link: Link) -> Entity:
 
 
 def _save(rules: FlowRules, entity: Entity) -> Save:
-    found = entity_keys(rules, entity)
-    return Save(entity, tuple((rule, hashing.key_hash(rule, key)) for rule, key in found), True)
+    return Save(entity, key_hashes(rules, entity), True)
 
 
 def _entity(act: Act, record: Record) -> Entity:

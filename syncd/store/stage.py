@@ -202,6 +202,13 @@ class Stage(Scratch):
             "(SELECT 1 FROM seen_key AS s WHERE s.rule = k.rule AND s.hash = k.hash)"
         )
 
+    def keyed(self, rule: int, hashes: Sequence[int]) -> list[tuple[int, int]]:
+        """(seen id or 0, entity or 0) of what was read with one of these key hashes."""
+        self._run(_KEY_INDEX)
+        marks = ",".join("?" * len(hashes))
+        sql = f"SELECT seen, entity FROM seen_key WHERE rule = ? AND hash IN ({marks})"
+        return self._run(sql, (rule, *hashes))
+
     def keys_in_order(self) -> Iterator[list[tuple[int, int, int, int]]]:
         self._run(_KEY_INDEX)
         return self._rows("SELECT rule, hash, seen, entity FROM seen_key ORDER BY 1, 2, 3, 4")
