@@ -15,7 +15,10 @@ Measure = tuple[str, str, str]  # kind, causing member, target member
 
 @dataclass(frozen=True, slots=True)
 class Trip:
-    """One limit passed. `taken` operations of this run's plan, `before` in the window."""
+    """Operations that are held. `taken` of this run's plan, `before` in the window.
+
+    along  the target at which the limit was passed, where that is another one
+    """
 
     kind: str
     cause: str
@@ -24,6 +27,7 @@ class Trip:
     before: int
     links: int
     reason: str
+    along: str = ""
 
 
 def kinds(operation: Operation) -> tuple[str, ...]:
@@ -55,7 +59,8 @@ def trips(
     window: Mapping[Measure, int],
     live: Mapping[str, int],
 ) -> list[Trip]:
-    """The limits this plan would pass.
+    """The limits this plan would pass, and what is held with them: limits are counted by target,
+    but over one of them nothing of that kind and cause runs anywhere (I9).
 
     planned  operations of this plan, approved ones left out
     window   operations of all runs within the rolling window (24 h)
@@ -81,6 +86,19 @@ def trips(
             why = f"{total} of {links} records, more than {limit.percent:g} %"
         if why:
             found.append(Trip(kind, cause, target, planned[measure], before, links, why))
+    passed: dict[tuple[str, str], Trip] = {}
+    for trip in found:
+        passed.setdefault((trip.kind, trip.cause), trip)
+    over = {(trip.kind, trip.cause, trip.target) for trip in found}
+    for measure in sorted(planned.keys() - over):
+        kind, cause, target = measure
+        first = passed.get((kind, cause))
+        if first is not None:
+            before, links = window.get(measure, 0), live.get(target, 0)
+            why = f"the limit is passed at {first.target}"
+            found.append(
+                Trip(kind, cause, target, planned[measure], before, links, why, first.target)
+            )
     return found
 
 

@@ -91,7 +91,8 @@ class Holding:
             digests = (i.op_digest for items in self._waiting.values() for i in items)
             context.stage.set_fates(digests, "held")
         for (kind, cause), items in self._waiting.items():
-            reasons = [t for m, t in self._tripped.items() if m[:2] == (kind, cause)]
+            mine = [t for m, t in self._tripped.items() if m[:2] == (kind, cause)]
+            passed = [t for t in mine if not t.along and not t.reason.endswith(SETTLE_FIRST)]
             holds.add(
                 conn,
                 context.flow,
@@ -100,12 +101,8 @@ class Holding:
                 items,
                 run=context.number,
                 at=context.at,
-                reason="; ".join(
-                    f"{t.target}: {t.reason}"
-                    for t in reasons
-                    if not t.reason.endswith(SETTLE_FIRST)
-                ),
-                target=reasons[0].target if len(reasons) == 1 else "",
+                reason="; ".join(f"{t.target}: {t.reason}" for t in passed),
+                target=passed[0].target if len(passed) == 1 else "",
             )
         self._waiting.clear()
         self._size = 0

@@ -29,13 +29,15 @@ def phones(world: World, member: str) -> set[str]:
 
 
 def test_i9_reverting_a_hold_takes_back_what_it_took_and_no_more(world: World) -> None:
-    """Law 16: b's limit stopped a's phones; a's new name for c is no part of that."""
+    """Law 16: b's limit stopped a's phones; c's new name for a, of a record that waits whole, is
+    no part of that."""
     b, c = Member(fields=("email", "phone")), Member(fields=("email", "name"))
     world.flow({"a": Member(), "b": b, "c": c}, guard={"updates": 2})
     keys = people(world, "a", "b", "c")
     world.quiet(times=1)
     for n in range(3):
-        world.edit("a", keys["a", n], phone="9", **({"name": "New"} if n == 0 else {}))
+        world.edit("a", keys["a", n], phone="9")
+    world.edit("c", keys["c", 0], name="New")
     world.run()
     (hold,) = world.holds()
     assert (hold.cause, hold.target) == ("a", "b")
@@ -46,6 +48,29 @@ def test_i9_reverting_a_hold_takes_back_what_it_took_and_no_more(world: World) -
     assert world.rows("c")[keys["c", 0]]["name"] == "New"
     assert world.holds() == []
     world.quiet()
+
+
+def test_i9_a_hold_takes_its_kind_and_cause_at_every_target(world: World) -> None:
+    """I9, law 16: twelve deletions of a are too many for b, of which only few are left, and not for
+    c; none of them runs, and an approval lets all of them."""
+    guard = {"deletes": {"percent": 20}, "floor": 3}
+    world.flow({m: Member() for m in "abc"}, deletes="propagate", guard=guard)
+    keys = people(world, "a", count=60)
+    world.settle()
+    with world.acting() as act:
+        for n in range(20, 60):
+            identity.unlink(act, ("b", encode([world.find("b", email=f"p{n}@x.org")])))
+    world.settle()
+    world.remove("a", *(keys["a", n] for n in [*range(10), 20, 21]))
+    world.run()
+    assert world.written == []
+    (hold,) = world.holds()
+    assert (hold.kind, hold.cause, hold.target) == ("delete", "a", "b")
+    assert hold.reason.startswith("b: 10 of 20 records")
+    assert sorted(i.member for i in world.held(hold)) == ["b"] * 10 + ["c"] * 12
+    world.approve(hold)
+    world.run()
+    assert sorted(world.written) == [("b", "delete")] * 10 + [("c", "delete")] * 12
 
 
 def test_i9_reverting_a_hold_lets_no_other_change_past_its_limit(world: World) -> None:
