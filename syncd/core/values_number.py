@@ -145,6 +145,8 @@ def boolean_codec() -> Codec:
         if isinstance(native, str):
             if native in _TRUTH:
                 return _TRUTH[native]
+        elif isinstance(native, Decimal) and native.is_snan():
+            pass  # compares with nothing
         elif isinstance(native, (int, float, Decimal)):
             if native == 1:
                 return True

@@ -57,7 +57,7 @@ def again(conn: Connection, statement: Any, values: Any = None) -> Any:
     ],
 )
 def test_rows_are_the_same(conn: Connection, statement: Any, values: Any) -> None:
-    long = conn.execute(statement, values)
+    long = Connection.execute(conn, statement, values)  # the long way, whoever asked before
     names, rows = list(long.keys()), long.all()
     short = conn.execute(statement, values).all()
     assert short == rows

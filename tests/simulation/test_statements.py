@@ -37,6 +37,7 @@ def statements() -> dict[str, Any]:
             campaign.live(script(seed), desk)
     finally:
         event.remove(Engine, "before_cursor_execute", note)
+        Engine._has_events = False  # which the removal leaves: engines made later would be heard
         desk.remove()
     return found
 

@@ -10,7 +10,7 @@ from syncd.core import link
 from syncd.core.model import Fields
 from syncd.core.rules import FlowRules
 from syncd.core.values import blank
-from syncd.engine import buckets, collect, doubts, linking
+from syncd.engine import buckets, collect, linking, proof
 from syncd.store import shadow
 
 
@@ -30,8 +30,7 @@ def linked_records_forgotten(by_key: Callable[..., Any], *question: Any) -> Mapp
 
 @defect(
     "I4",
-    (link, "match_keys"), (linking, "match_keys"), (buckets, "match_keys"),
-    (collect, "match_keys"), (doubts, "match_keys"),
+    (link, "match_keys"), (proof, "match_keys"), (buckets, "match_keys"), (collect, "match_keys"),
 )  # fmt: skip
 def keys_not_folded(match_keys: Callable[..., Any], rules: FlowRules, fields: Fields) -> Any:
     """Match keys are compared to the letter."""
