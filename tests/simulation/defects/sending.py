@@ -15,7 +15,7 @@ from syncd.core.model import OpKind
 from syncd.engine import apply, recover, run
 from syncd.engine.planning import Draft
 from syncd.store import journal, lease, tables
-from syncd.store.journal import OpState, Settlement
+from syncd.store.journal import OpState
 
 SETTLE = ((apply, "settle_outcomes"), (recover, "settle_outcomes"))
 PROVEN = (((settle, "_confirmed"), answer_without_proof_believed),)
@@ -79,28 +79,6 @@ def record_in_the_way_adopted(
         for o in outcomes
     ]
     settles(context, name, entries, adopted, done)
-
-
-@defect(
-    "I11",
-    *SETTLE,
-    may=faults(
-        "crash", "crash-write", "crash-answer", "store-begin", "store-commit", "store-after"
-    ),
-)
-def settled_in_two_steps(
-    settles: Callable[..., None], context: Any, name: str, entries: Any, outcomes: Any, done: Any
-) -> None:
-    """The journal says done in a transaction of its own, before links and bases do."""
-    ids = {e.op_id: e.id for e in entries}
-    sure = [
-        Settlement(ids[o.op_id], OpState.APPLIED, o.key)
-        for o in outcomes
-        if o.status is Status.APPLIED
-    ]
-    with context.store.write(context.fence) as conn:
-        journal.settle(conn, sure)
-    settles(context, name, entries, outcomes, done)
 
 
 @defect(
