@@ -210,6 +210,11 @@ def translate(error: Exception, place: Place) -> StoreError:
     return _from_postgresql(cause, place, lost=getattr(error, "connection_invalidated", False))
 
 
+def is_no_database(error: DBAPIError) -> bool:
+    """Whether SQLite says that the file is something else."""
+    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_NOTADB
+
+
 def _from_sqlite(error: sqlite3.Error, place: Place) -> StoreError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     match code:

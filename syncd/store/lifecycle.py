@@ -14,6 +14,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, column, select, table, text
+from sqlalchemy.exc import DBAPIError
 
 from syncd.errors import StoreRefused
 from syncd.seams import Seams
@@ -21,8 +22,6 @@ from syncd.store import connect, sidecar
 from syncd.store.connect import APPLICATION_ID, NOT_OURS, Place, corrupt, translated
 from syncd.store.disk import refused
 from syncd.store.migrate import migrate
-
-_MAGIC = b"SQLite format 3\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +36,28 @@ class Facts:
 
 def look(place: Place, engine: Engine) -> Facts | None:
     """None where there is nothing yet. Raises StoreRefused for what is there but is no store."""
-    if place.path is not None and not _looks_like_sqlite(place, place.path):
+    if place.path is not None and not _is_there(place.path):
         return None
-    with translated(place), engine.connect() as conn:
-        names = _tables(conn, place)
-        if not names:
-            return None
-        if "alembic_version" not in names or "meta" not in names:
-            raise _not_ours(place)
+    with translated(place):
         try:
-            return facts(conn)
-        except LookupError as error:
-            raise corrupt("it lacks its own description", place) from error
+            with engine.connect() as conn:
+                return _described(conn, place)
+        except DBAPIError as error:
+            if connect.is_no_database(error):
+                raise _not_ours(place) from error
+            raise
+
+
+def _described(conn: Connection, place: Place) -> Facts | None:
+    names = _tables(conn, place)
+    if not names:
+        return None
+    if "alembic_version" not in names or "meta" not in names:
+        raise _not_ours(place)
+    try:
+        return facts(conn)
+    except LookupError as error:
+        raise corrupt("it lacks its own description", place) from error
 
 
 _VERSION, _META, _COUNTER = (
@@ -72,12 +81,11 @@ def facts(conn: Connection) -> Facts:
     return Facts(str(revision), str(deployment), int(tick), str(rebuilt or ""))
 
 
-def _looks_like_sqlite(place: Place, path: Path) -> bool:
-    """False for no file or an empty one. The cheap part of what `state doctor` does in full."""
+def _is_there(path: Path) -> bool:
+    """False for no file or an empty one. Nothing but SQLite opens the file: a process that closes a
+    file gives up every lock it has on it, those of its connections too."""
     try:
-        with path.open("rb") as file:
-            header = file.read(100)
-            size = os.fstat(file.fileno()).st_size
+        return path.stat().st_size > 0
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -87,18 +95,6 @@ def _looks_like_sqlite(place: Place, path: Path) -> bool:
             where=str(path),
             hint="The file must be readable and writable by the user that runs syncd.",
         ) from error
-    if not header:
-        return False
-    if not header.startswith(_MAGIC) or len(header) < 100:
-        raise _not_ours(place)
-    page = int.from_bytes(header[16:18], "big")
-    page = 65536 if page == 1 else page
-    pages = int.from_bytes(header[28:32], "big")
-    wal = path.with_name(path.name + "-wal")
-    # With a log beside it the file may rightly be shorter: the log has the rest.
-    if size < page * pages and not (wal.exists() and wal.stat().st_size):
-        raise corrupt(f"the file is cut short ({size} of {page * pages} bytes)", place)
-    return True
 
 
 def _tables(conn: Connection, place: Place) -> set[str]:
@@ -195,9 +191,11 @@ def make_folder(place: Place) -> None:
 
 
 def _touch(path: Path) -> None:
-    """The state holds records: nobody else reads it."""
+    """The state holds records: nobody else reads it. A file that is there is left closed."""
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return
     except OSError as error:
         raise refused(
             "the state cannot be created",

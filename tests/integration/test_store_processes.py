@@ -22,7 +22,7 @@ from sqlalchemy.engine import make_url
 from syncd.errors import Interrupted, StoreBusy, StoreError
 from syncd.host import Interrupt, real_seams
 from syncd.seams import Seams
-from syncd.store import database
+from syncd.store import database, lifecycle
 from syncd.store.database import Store, wal_size
 
 PRELUDE = """
@@ -475,3 +475,31 @@ def test_f58_database_that_stays_away_leaves_it_open(
     assert caught.value.code == "SY0433"
     between.away = 0
     assert _tick(store) == 1
+
+
+def test_s49_looking_at_an_open_state_leaves_its_locks_alone(
+    open_: Callable[..., Store], tmp_path: Path
+) -> None:
+    """A process that closes a file loses all its locks on it: another one would then take itself
+    for the last user of the state, and remove the log that this one is writing."""
+    path = tmp_path / "state.db"
+    store = open_()
+    with store.write() as conn:
+        store.tick(conn)
+    before = locks(path)
+    assert before
+    open_()
+    lifecycle.look(store.place, store._readers)
+    lifecycle._touch(path)
+    assert before <= locks(path)
+
+
+def locks(path: Path) -> set[str]:
+    """Of this process on the file: access and bytes."""
+    inode = path.stat().st_ino
+    rows = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    return {
+        " ".join(row[3:4] + row[6:])
+        for row in rows
+        if row[4] == str(os.getpid()) and row[5].endswith(f":{inode}")
+    }
