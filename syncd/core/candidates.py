@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from syncd.core.cases import answer, make_case
-from syncd.core.model import Agreed, Candidate, Case, CaseKind, Decision, Fields, Origin
+from syncd.core.model import (
+    Agreed,
+    Candidate,
+    Case,
+    CaseKind,
+    Decision,
+    Fields,
+    Origin,
+    Value,
+)
 from syncd.core.observe import Side
 from syncd.core.policy import Rival, choose, rank
 from syncd.core.rules import FlowRules, Policy
@@ -94,8 +103,17 @@ class Contest:
         for member in self.unwritable:
             side = self.sides[member]
             have = {**{n: b.value for n, b in side.link.bases.items()}, **side.fields}
-            claims.append((member, full(self.group, self.agreed, have, self.group), side.edited))
+            own = [n for n in self.group if n in have and not self._mute(side, n, have[n])]
+            if own:
+                claims.append((member, full(self.group, self.agreed, have, own), side.edited))
         return claims
+
+    def _mute(self, side: Side, name: str, value: Value) -> bool:
+        """A blank that has no say: under `fill` (law 1), or one that was there at first sight and
+        was filled then (law 9), had it been possible to write here."""
+        base = side.link.bases.get(name)
+        filled = base is None or (base.seq == 0 and blank(base.value))
+        return blank(value) and (self.rules.fields[name].fill or filled)
 
     def rivals(self, claims: Sequence[Claim], agreed: bool) -> list[Rival]:
         """Distinct values, each in the form of its best-ranked holder, in a stable order;
@@ -167,6 +185,8 @@ class Contest:
         rival, policy = chosen
         first = kind is CaseKind.FIRST
         member = rival.holders[0] if rival.holders else None
+        if rival.agreed:  # it counts as its origin's, whoever else wants it (law 3)
+            member = self.origin().member
         origin = Origin(member, self.run, f"first {policy}" if first else str(policy), rival.at)
         beats = not rival.agreed and any(r.agreed for r in rivals)
         return Verdict(rival.values, True, origin, origin.rule, (), first, beats)

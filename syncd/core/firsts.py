@@ -20,6 +20,7 @@ def settle_first(contest: Contest, firsts: Sequence[Stance]) -> Verdict | Case |
     if not able:
         return None
     claims: list[Claim] = [(s.member, s.values, s.side.edited) for s in able]
+    claims = [c for c in claims if not empty(c[1])] or claims  # a blank is filled, it beats nothing
     ranked = [c for c in claims if c[0] in contest.unwritable]
     if len(ranked) > 1:
         rivals = contest.rivals(ranked, False)
@@ -30,8 +31,7 @@ def settle_first(contest: Contest, firsts: Sequence[Stance]) -> Verdict | Case |
             best = chosen[0] if chosen is not None else rivals[0]
             claims = [c for c in claims if c[0] not in contest.unwritable]
             claims.append((best.holders[0], best.values, best.at))
-    filled = [c for c in claims if not empty(c[1])]
-    rivals = contest.rivals(filled or claims, False)
+    rivals = contest.rivals(claims, False)
     if len(rivals) == 1:
         return contest.take(rivals[0], f"first seen in {rivals[0].holders[0]}")
     seen = [(s.member, s.values, s.side.edited) for s in able if not empty(s.values)]

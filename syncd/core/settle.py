@@ -90,8 +90,8 @@ def _confirmed(link: Link, operation: Operation, record: Record | None, tick: in
             bases[name] = Base(sent, seq)  # written, never read back: the member maps it one way
         else:
             bases[name] = Base(sent, seq, unproven=True, seen=_seen(bases.get(name), seq))
-    if record is None:
-        return replace(link, bases=bases, row_hash=None, moved_tick=tick)
+    if record is None:  # at which version it was confirmed nobody knows: none proves a read (law 5)
+        return replace(link, bases=bases, version=None, row_hash=None, moved_tick=tick)
     return replace(
         link,
         bases=bases,

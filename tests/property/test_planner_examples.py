@@ -323,6 +323,49 @@ def test_s55_a_write_without_proof_is_nobodys_edit() -> None:
     assert history.entity.links["b"].own_time == history.rows["b"]["b1"].modified
 
 
+def test_f7_after_a_write_without_proof_the_version_before_it_proves_nothing() -> None:
+    """Law 5: the base was not confirmed at that version: a read begun before the write is none."""
+    history = life(flow(), {**PROVING, "b": Nature(proves=False)})
+    before, began = history.record("b", history.rows["b"]["b1"]), history.tick
+    history.edit("a", "name")
+    history.run(Step("run"))
+    reads = {m: Read(ReadStatus.UNREAD) for m in MEMBERS}
+    reads["b"] = Read(ReadStatus.SEEN, before, began, True)
+    plan = plan_entity(history.rules, history.entity, reads, (), RUN, TICK)
+    assert not plan.cases and not plan.operations
+
+
+def test_law_3_an_agreed_value_that_wins_stays_its_origins() -> None:
+    """b comes back and wants what a gave meanwhile, c something else: a's value wins under
+    `prefer:a`, and is a's still, as the next contest under that policy has to know."""
+    history = life(flow(Policy("prefer", ("a",))))
+    history.edit("a", "name")
+    wanted = history.edits[-1].value
+    history.run(Step("run", away=frozenset("bc")))
+    history.put("b", "b1", {"name": wanted})
+    history.edit("c", "name")
+    history.run(Step("run"))
+    origin = history.entity.agreed["name"].origin
+    assert (agreed(history, "name"), origin.member, origin.rule) == (wanted, "a", "prefer:a")
+
+
+@pytest.mark.parametrize("fill", [True, False])
+def test_law_13_a_blank_beats_no_value(fill: bool) -> None:
+    """Laws 1, 9 and 13: a is preferred and had none when it was first seen; b's value is taken,
+    and what b makes of it later as well."""
+    rules = flow(Policy("prefer", ("a",)), a=Mode.SOURCE, b=Mode.SOURCE)
+    rules = replace(rules, fields={name: replace(f, fill=fill) for name, f in rules.fields.items()})
+    history = History(rules, PROVING, plan_entity, "bc")
+    history.put("a", "a1", {"city": "here"})
+    stands = history.rows["b"]["b1"].fields["name"]
+    history.rows["c"]["c1"].fields["name"] = None
+    history.run(Step("run"))
+    assert agreed(history, "name") == stands
+    history.edit("b", "name")
+    history.run(Step("run"))
+    assert agreed(history, "name") == history.edits[-1].value
+
+
 def test_i2_a_set_overwritten_where_it_has_no_say_is_told() -> None:
     """I2, law 15: sets of sources unite; what a mere target held at first sight is in no union,
     so that its loss is named in the audit."""
