@@ -83,12 +83,18 @@ class Contest:
         )
 
     def claim(self, stance: Stance) -> Claim:
-        """The group as this member would have it."""
+        """The group as this member changed it. A field without a base has not changed (law 9): it
+        brings the agreed value, as far as there is one."""
         if stance.member in self.sources and not stance.forced:
-            own = (*self.telling(stance), *stance.firsts)
+            own = (*self.telling(stance), *(n for n in stance.firsts if n not in self.agreed))
             values = full(self.group, self.agreed, stance.values, own)
             return stance.member, values, stance.edited
         return self.holding(stance)
+
+    def sighted(self, stance: Stance, values: Fields) -> Fields:
+        """The group with what was first seen at this member, on these values: a blank is filled."""
+        seen = {n: stance.values[n] for n in stance.firsts}
+        return {**values, **{n: v for n, v in seen.items() if n not in values or not blank(v)}}
 
     def holding(self, stance: Stance) -> Claim:
         """The group as it stands at this member, whatever its say in it."""
@@ -194,8 +200,8 @@ class Contest:
     def widened(self, case: Case, stances: Sequence[Stance], drifts: Sequence[Stance]) -> Case:
         """The case with what these members claim, or hold as drift, among its candidates, too."""
         standing = self.values if self.agreed else None
-        extra = self.shown([self.claim(s) for s in stances], standing, drifts)
-        found = {c.source: c for c in (*extra, *case.candidates)}
+        extra = self.shown([self.holding(s) for s in stances], standing, drifts)
+        found = {c.source: c for c in (*case.candidates, *extra)}
         shown = sorted(found.values(), key=lambda c: (c.source == "agreed", c.source))
         return make_case(case.kind, case.fields, shown, case.reason)
 

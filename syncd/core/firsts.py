@@ -67,26 +67,29 @@ def meet(
         return verdict
     target = contest.same(values)
     origin = next(iter(after.values())).origin
+    if contest.agreed and origin.member in {s.member for s in others}:
+        origin = contest.origin()  # its edit of another field is not what was first seen there
+    new = {n for s in others for n in s.firsts}
     holders = [origin.member] if origin.member else []
     holders += [
         s.member
         for s in stances
         if s not in others
         and s.member in contest.sources
-        and contest.same({**values, **s.values}) == target
+        and all(n in s.values and contest.equal(n, s.values[n], values.get(n)) for n in new)
     ]
     standing = Rival(values, target, tuple(dict.fromkeys(holders)), True, origin.at)
-    claims: list[Claim] = [(s.member, {**values, **s.values}, s.side.edited) for s in others]
+    claims: list[Claim] = [(s.member, contest.sighted(s, values), s.side.edited) for s in others]
     rivals = [standing, *contest.rivals(claims, False)]
     chosen = choose(contest.first, rivals, contest.rules.tolerance)
     if chosen is not None:
         rival, policy = chosen
         if rival is standing:
             return verdict
-        if verdict is None:
+        if {s.member for s in edits} <= set(rival.holders):
             found = contest.take(rival, f"first {policy}")
             return replace(found, beats=found.moved and not empty(values))
-    claims += [contest.claim(s) for s in edits]
+    claims += [contest.claim(s) for s in edits if s not in others]
     stands: Fields | None = None if edits else values
     shown = contest.shown(claims, contest.values if contest.agreed else stands)
     return make_case(CaseKind.FIRST, contest.group, shown, "first sight")
@@ -100,8 +103,8 @@ def differing(contest: Contest, firsts: Sequence[Stance], values: Fields) -> lis
         s
         for s in firsts
         if s.member not in ranked
-        and not empty(s.values)
-        and contest.same({**values, **s.values}) != contest.same(values)
+        and not empty({n: s.values[n] for n in s.firsts})
+        and contest.same(contest.sighted(s, values)) != contest.same(values)
     ]
 
 

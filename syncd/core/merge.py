@@ -152,8 +152,10 @@ class _GroupMerge:
         firsts: list[Stance] = []
         strays: list[Stance] = []
         for stance in self.stances:
-            if stance.firsts and not stance.changed:
-                (firsts if stance.member in self.contest.sources else strays).append(stance)
+            if stance.firsts and stance.member in self.contest.sources:
+                firsts.append(stance)
+            elif stance.firsts and not stance.changed:
+                strays.append(stance)
         return firsts, strays
 
     def _settle_edits(self, edits: Sequence[Stance]) -> Verdict | Case | None:
@@ -274,11 +276,12 @@ class _GroupMerge:
         united = reason == "merge"  # every source's voice is in it, so that none lost
         apart = differing(self.contest, strays, {n: a.value for n, a in after.items()})
         filled = [s for s in strays if s not in apart]
-        for stance in (*edits, *firsts, *filled):
-            names = stance.changed or stance.firsts
+        for stance in (*edits, *(s for s in firsts if s not in edits), *filled):
+            seen = stance.firsts if stance in firsts or stance in filled else ()
+            names = (*(stance.changed if stance in edits else ()), *seen)
             lost = self._take_base(stance, names, after, bases.setdefault(stance.member, {}))
-            if not stance.changed:  # a blank at first sight is no loss
-                lost = [name for name in lost if not blank(stance.values[name])]
+            # a blank at first sight is no loss
+            lost = [n for n in lost if n not in seen or not blank(stance.values[n])]
             if lost and not (united and stance.member in self.contest.sources):
                 values = {name: stance.values[name] for name in lost}
                 notes.append(
