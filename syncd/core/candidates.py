@@ -149,8 +149,9 @@ class Contest:
     ) -> tuple[Candidate, ...]:
         """The candidates as a person sees them: one a member, last the value that stands. drifts:
         values without authority, shown beside them."""
-        claims = [*claims, *(self.holding(s) for s in drifts)]
-        unheard = {s.member for s in drifts}
+        heard = {c[0] for c in claims}
+        unheard = {s.member for s in drifts} - heard
+        claims = [*claims, *(self.holding(s) for s in drifts if s.member in unheard)]
         shown = [
             Candidate(
                 member,
@@ -198,10 +199,14 @@ class Contest:
         return Verdict(rival.values, True, origin, origin.rule, (), first, beats)
 
     def widened(self, case: Case, stances: Sequence[Stance], drifts: Sequence[Stance]) -> Case:
-        """The case with what these members claim, or hold as drift, among its candidates, too."""
+        """The case with what these members hold among its candidates, too: first seen there, whole
+        also where an edit of another field is a candidate already, or drift."""
         standing = self.values if self.agreed else None
-        extra = self.shown([self.holding(s) for s in stances], standing, drifts)
-        found = {c.source: c for c in (*case.candidates, *extra)}
+        extra = {
+            c.source: c for c in self.shown([self.holding(s) for s in stances], standing, drifts)
+        }
+        found = {c.source: c for c in (*extra.values(), *case.candidates)}
+        found.update({s.member: extra[s.member] for s in stances})
         shown = sorted(found.values(), key=lambda c: (c.source == "agreed", c.source))
         return make_case(case.kind, case.fields, shown, case.reason)
 

@@ -88,7 +88,7 @@ def meet(
             return verdict
         if {s.member for s in edits} <= set(rival.holders):
             found = contest.take(rival, f"first {policy}")
-            return replace(found, beats=found.moved and not empty(values))
+            return replace(found, beats=found.moved)  # an agreed blank is a value, too
     claims += [contest.claim(s) for s in edits if s not in others]
     stands: Fields | None = None if edits else values
     shown = contest.shown(claims, contest.values if contest.agreed else stands)

@@ -277,7 +277,8 @@ class _GroupMerge:
         apart = differing(self.contest, strays, {n: a.value for n, a in after.items()})
         filled = [s for s in strays if s not in apart]
         for stance in (*edits, *(s for s in firsts if s not in edits), *filled):
-            seen = stance.firsts if stance in firsts or stance in filled else ()
+            first = stance in firsts or not stance.changed
+            seen = stance.firsts if first else ()
             names = (*(stance.changed if stance in edits else ()), *seen)
             lost = self._take_base(stance, names, after, bases.setdefault(stance.member, {}))
             # a blank at first sight is no loss

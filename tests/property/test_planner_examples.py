@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from law.history import History
+from law.judge import play
 from law.tables import Nature, Step
 from law.worlds import FIELDS, GROUPS, MEMBERS, RUN, TICK, fold, valid
 
@@ -364,6 +365,23 @@ def test_law_13_a_blank_beats_no_value(fill: bool) -> None:
     history.edit("b", "name")
     history.run(Step("run"))
     assert agreed(history, "name") == history.edits[-1].value
+
+
+def test_i2_an_agreed_blank_that_first_sight_overrules_is_told() -> None:
+    """I2, law 9: a blanks the name; b, deleted and made again, has one and is preferred."""
+    rules = flow(a=Mode.SOURCE, c=Mode.SOURCE)
+    prefer = (Policy("prefer", ("b",)),)
+    rules = replace(
+        rules,
+        fields={n: replace(f, first=prefer) for n, f in rules.fields.items()},
+        deletes=Deletes.PROPAGATE,
+        deletes_all=True,
+        delete_conflict=DeleteConflict.EDIT_WINS,
+    )
+    blanked = Step("edit", "a", "name", blank=True)
+    steps = [blanked, Step("delete", "b"), Step("run"), Step("create", "b")]
+    history = play(rules, PROVING, steps, plan_entity, "a")
+    assert not history.broken, history.broken
 
 
 def test_i2_a_set_overwritten_where_it_has_no_say_is_told() -> None:
