@@ -13,6 +13,7 @@ from syncd.engine.opening import OpenFlow
 from syncd.seams import Holder, Seams
 from syncd.store import journal, moments, rebuild, runs, shadow, voided
 from syncd.store.flows import MemberState
+from syncd.store.moments import Moment
 
 Remember = Callable[[str], dict[str, object]]
 """What the store keeps of a member's mapping."""
@@ -24,6 +25,7 @@ class Begun:
 
     flow, run  their numbers; of a dry run, which is not recorded, 0
     now        what counts as now for the whole run
+    moment     the same by clocks that nobody sets while it runs, as far as there are any
     relinking  the state was rebuilt: nothing is created or deleted until a person confirms
     shows      by member whose reads lag, the last tick whose writes they must show
     keyed      digest of the match rules that the match keys in the store were made by
@@ -35,6 +37,7 @@ class Begun:
     flow: int
     run: int
     now: datetime
+    moment: Moment
     relinking: bool
     keyed: str
     decisions: Sequence[int] = ()
@@ -48,9 +51,10 @@ def look(conn: Connection, flow: OpenFlow, seams: Seams, holder: Holder) -> Begu
     number = shadow.flow_id(conn, flow.name, create=False)
     relinking, keyed = rebuild.relinking(conn, flow.name), shadow.keyed(conn, number)
     shows: Mapping[str, int] = {}
+    moment, now = moments.here(conn, seams, holder), seams.clock.now()
     if lagging := lags(flow):
-        shows = moments.shown(conn, number, moments.here(conn, seams, holder), lagging)
-    return Begun(number, 0, seams.clock.now(), relinking, keyed, shows=shows)
+        shows = moments.shown(conn, number, moment, lagging)
+    return Begun(number, 0, now, _dated(moment, now), relinking, keyed, shows=shows)
 
 
 def begin(
@@ -68,15 +72,17 @@ def begin(
     at = now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     _introduce(conn, number, flow, remember)
     runs.interrupt(conn, number, at=at)
+    moment = moments.here(conn, seams, holder)
+    runs.forget_counts(conn, number, _dated(moment, now), flow.compiled.guard_window)
     shows: Mapping[str, int] = {}
     if lagging := lags(flow):
-        moment = moments.here(conn, seams, holder)
         shows = moments.shown(conn, number, moment, lagging)
         moments.note(conn, number, moment, tick, forget=min(shows.values()))
     return Begun(
         number,
         runs.start(conn, number, mode, at=at, holder=str(holder)),
         now,
+        _dated(moment, now),
         rebuild.relinking(conn, flow.name),
         shadow.keyed(conn, number),
         voided.waiting(conn, number),
@@ -89,6 +95,11 @@ def begin(
 def lags(flow: OpenFlow) -> dict[str, float]:
     """By member, seconds for which a read may miss our own write; members without are left out."""
     return {n: m.read_lag for n, m in flow.compiled.rules.members.items() if m.read_lag}
+
+
+def _dated(moment: Moment, now: datetime) -> Moment:
+    """Where the store has no server, this machine's clock says when, for the next boot."""
+    return moment if moment.at is not None else replace(moment, at=now)
 
 
 def _introduce(conn: Connection, number: int, flow: OpenFlow, remember: Remember) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
 
 from sqlalchemy import Connection
 
@@ -33,8 +32,8 @@ def guard(context: RunContext, conn: Connection, totals: PlanTotals) -> dict[Mea
     rules = context.rules
     if not totals.measures:
         return {}
-    since = context.now - timedelta(seconds=context.open.compiled.guard_window)
-    window = runs.window(conn, context.flow, since=since.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+    now, seconds = context.begun.moment, context.open.compiled.guard_window
+    window = runs.window(conn, context.flow, now, seconds)
     live = shadow.live_links(conn, context.flow)
     if context.bare is None:  # planning records that moved once more does not ask again
         context.bare = frozenset(name for name in rules.members if not live.get(name))
@@ -191,7 +190,8 @@ def _record(context: RunContext, drafts: Sequence[Draft], moved: Named) -> None:
                     continue
                 for measure in measures(operation):
                     counted[measure] = counted.get(measure, 0) + 1
-        runs.count(conn, flow, run, [GuardCount(*m, n) for m, n in counted.items()], at=at)
+        told = [GuardCount(*m, n) for m, n in counted.items()]
+        runs.count(conn, flow, run, told, now=context.begun.moment)
     for draft in drafts:
         for item, state in draft.settled:
             if state is ItemState.MOVED and item.state is ItemState.APPROVED:

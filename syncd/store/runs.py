@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from sqlalchemy import BindParameter, Connection, bindparam, func, select
+from sqlalchemy import BindParameter, Connection, and_, bindparam, func, or_, select
 from sqlalchemy import text as sql
 
 from syncd.store import bulk, codec, tables
+from syncd.store.moments import Moment
 
 _R, _G = tables.run.c, tables.guard_count.c
 _FLOW: BindParameter[Any] = bindparam("flow")
@@ -19,11 +21,21 @@ _RUNNING = select(_R.id).where(_R.flow_id == _FLOW, sql("run.state = 'running'")
 _COUNTED = select(_G.kind, _G.cause, _G.target, _G.n).where(
     _G.flow_id == _FLOW, _G.run_id == bindparam("run")
 )
+_HERE = _G.boot == bindparam("of_boot")
 _WINDOW = (
     select(_G.kind, _G.cause, _G.target, func.sum(_G.n))
-    .where(_G.flow_id == _FLOW, _G.at >= bindparam("since"))
+    .where(
+        _G.flow_id == _FLOW,
+        or_(and_(_HERE, _G.ms >= bindparam("from_ms")), and_(~_HERE, _G.at >= bindparam("since"))),
+    )
     .group_by(_G.kind, _G.cause, _G.target)
 )
+_FORGET = tables.guard_count.delete().where(
+    _G.flow_id == bindparam("of_flow"),
+    or_(and_(_HERE, _G.ms < bindparam("from_ms")), and_(~_HERE, _G.at < bindparam("since"))),
+)
+_WHEN = ("boot", "ms", "at")
+_DOUBT = timedelta(days=30)  # by which the clock of another boot may have been wrong
 
 
 class RunState(StrEnum):
@@ -110,8 +122,10 @@ def runs(conn: Connection, flow: int | None = None, *, limit: int | None = 20) -
 # --- the guards' window --------------------------------------------------------------------
 
 
-def count(conn: Connection, flow: int, run: int, counted: Sequence[GuardCount], *, at: str) -> None:
-    """Add to what this run has sent so far."""
+def count(
+    conn: Connection, flow: int, run: int, counted: Sequence[GuardCount], *, now: Moment
+) -> None:
+    """Add to what this run has sent so far. now: with a time."""
     g = tables.guard_count
     before = {
         (row.kind, row.cause, row.target): int(row.n)
@@ -122,31 +136,50 @@ def count(conn: Connection, flow: int, run: int, counted: Sequence[GuardCount], 
         mark = (one.kind, one.cause, one.target)
         sums[mark] = sums.get(mark, 0) + one.n
     keys = ("flow_id", "run_id", "kind", "cause", "target")
+    when = (now.boot, now.ms, _text(now))
     bulk.update(
         conn,
         g,
         keys,
-        ("n", "at"),
-        [(flow, run, *mark, before[mark] + n, at) for mark, n in sums.items() if mark in before],
+        ("n", *_WHEN),
+        [(flow, run, *mark, before[mark] + n, *when) for mark, n in sums.items() if mark in before],
     )
     bulk.insert(
         conn,
         g,
-        (*keys, "n", "at"),
-        [(flow, run, *mark, n, at) for mark, n in sums.items() if mark not in before],
+        (*keys, "n", *_WHEN),
+        [(flow, run, *mark, n, *when) for mark, n in sums.items() if mark not in before],
     )
 
 
-def window(conn: Connection, flow: int, *, since: str) -> dict[tuple[str, str, str], int]:
-    """Sums by (kind, cause, target) over all runs since then; what was sent at `since` counts."""
-    rows = conn.execute(_WINDOW, {"flow": flow, "since": since})
+def window(
+    conn: Connection, flow: int, now: Moment, seconds: float
+) -> dict[tuple[str, str, str], int]:
+    """Sums by (kind, cause, target) over all runs of the last seconds. Within a boot they are told
+    by its clock, which nobody can set: a wall clock that jumps a day does not empty the window."""
+    asked = _from(now, timedelta(seconds=seconds))
+    rows = conn.execute(_WINDOW, {"flow": flow, **asked})
     return {(kind, cause, target): int(n) for kind, cause, target, n in rows}
 
 
-def forget_counts(conn: Connection, flow: int, *, before: str) -> None:
-    """Counts that left every window."""
-    g = tables.guard_count
-    conn.execute(g.delete().where(g.c.flow_id == flow, g.c.at < before))
+def forget_counts(conn: Connection, flow: int, now: Moment, seconds: float) -> None:
+    """Counts that left the window, for certain."""
+    asked = _from(now, timedelta(seconds=seconds))
+    asked["since"] = _text(now, timedelta(seconds=seconds) + _DOUBT)
+    conn.execute(_FORGET, {"of_flow": flow, **asked})
+
+
+def _from(now: Moment, span: timedelta) -> dict[str, Any]:
+    return {
+        "of_boot": now.boot,
+        "from_ms": now.ms - span // timedelta(milliseconds=1),
+        "since": _text(now, span),
+    }
+
+
+def _text(now: Moment, back: timedelta = timedelta()) -> str:
+    assert now.at is not None
+    return (now.at - back).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _run(row: Any) -> Run:

@@ -337,6 +337,8 @@ guard_count = Table(
     Column("cause", Text, primary_key=True),
     Column("target", Text, primary_key=True),
     Column("at", Text, nullable=False),
+    Column("boot", Text, nullable=False),
+    Column("ms", BigInteger, nullable=False),
     Column("n", BigInteger, nullable=False),
 )
 Index("ix_guard_count_flow_id_at", guard_count.c.flow_id, guard_count.c.at)

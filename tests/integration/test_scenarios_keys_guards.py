@@ -162,6 +162,29 @@ def test_s76_single_runs_count_together(world: World) -> None:
     assert world.written == [("b", "delete")]
 
 
+@pytest.mark.parametrize("days", [2, -2])
+def test_s76_f37_a_wall_clock_that_jumps_does_not_empty_the_window(
+    world: World, days: float
+) -> None:
+    """I9: set ahead, the deletions of an hour ago would lie outside of it; set back, they leave it
+    when the day is over by the clock that nobody can set."""
+    world.flow({"a": Member(), "b": Member()}, deletes="propagate", guard={"deletes": 4})
+    keys = pairs(world, 12)
+    world.remove("a", *keys[:3])
+    world.run()
+    world.clock.jump(days)
+    world.restart()
+    world.remove("a", *keys[3:5])
+    world.run()
+    assert world.written == [] and [h.kind for h in world.holds()] == ["delete"]
+    world.approve(world.holds()[0])
+    world.run()
+    world.clock.advance(25 * 3600)
+    world.remove("a", *keys[5:9])
+    world.run()
+    assert world.written == [("b", "delete")] * 4 and not world.holds()
+
+
 def test_s77_an_approval_runs_what_is_still_true_and_lists_the_rest(world: World) -> None:
     """S77: twelve deletions held on Friday, three of the records edited by Monday: the approval
     runs nine, lists three, and touches nothing else."""

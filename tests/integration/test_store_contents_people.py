@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +19,7 @@ from syncd.store import conflicts, events, holds, quarantine, runs, shadow
 from syncd.store.conflicts import Answer
 from syncd.store.events import Event
 from syncd.store.holds import HoldItem, ItemState
+from syncd.store.moments import Moment
 from syncd.store.quarantine import QuarantineState, Refused
 from syncd.store.runs import GuardCount, RunState
 
@@ -429,19 +431,39 @@ def test_runs_are_remembered_and_dead_ones_are_called_so(conn: Connection) -> No
     assert runs.run(conn, 999) is None
 
 
-def test_s76_guards_count_over_all_runs_of_the_window(conn: Connection) -> None:
+def test_s76_f37_guards_count_over_all_runs_of_the_window(conn: Connection) -> None:
+    """Within a boot by its own clock, whatever the wall clock says; across boots by that one."""
     number = flow(conn)
-    for run in range(1, 6):
-        at = AT if run < 3 else LATER
-        for _ in range(2):
-            runs.count(conn, number, run, [GuardCount("delete", "crm", "erp", 1)] * 2, at=at)
-    runs.count(conn, number, 5, [GuardCount("update", "crm", "erp", 7)], at=LATER)
-    runs.count(conn, flow(conn, "orders"), 6, [GuardCount("delete", "crm", "erp", 9)], at=LATER)
-    both = {("delete", "crm", "erp"): 20, ("update", "crm", "erp"): 7}
-    assert runs.window(conn, number, since=AT) == both
-    assert runs.window(conn, number, since=LATER) == both | {("delete", "crm", "erp"): 12}
-    runs.forget_counts(conn, number, before=LATER)
-    assert runs.window(conn, number, since=AT) == both | {("delete", "crm", "erp"): 12}
+    early, late = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)
+
+    def count(run: int, ms: int, n: int, kind: str = "delete", boot: str = "b") -> None:
+        told = [GuardCount(kind, "crm", "erp", n)] * 2
+        runs.count(conn, number, run, told, now=Moment(boot, ms, early))
+
+    def window(ms: int, at: datetime, boot: str = "b") -> dict[str, int]:
+        found = runs.window(conn, number, Moment(boot, ms, at), 60.0)
+        return {kind: n for (kind, _, _), n in found.items()}
+
+    count(1, 1_000, 1)
+    count(1, 1_000, 1)
+    count(2, 50_000, 2)
+    count(2, 50_000, 3, "update")
+    runs.count(
+        conn, flow(conn, "orders"), 6, [GuardCount("delete", "x", "y", 9)],
+        now=Moment("b", 50_000, early),
+    )  # fmt: skip
+    everything = {"delete": 8, "update": 6}
+    assert window(61_000, early) == window(61_000, late) == everything
+    assert window(61_001, early) == {"delete": 4, "update": 6}
+    assert window(1, early + timedelta(seconds=60), "later boot") == everything
+    assert window(1, early - timedelta(days=9), "later boot") == everything
+    assert window(1, early + timedelta(seconds=61), "later boot") == {}
+    runs.forget_counts(conn, number, Moment("later boot", 1, late), 60.0)
+    assert window(61_000, early) == everything
+    runs.forget_counts(conn, number, Moment("b", 61_001, early), 60.0)
+    assert window(61_000, early) == {"delete": 4, "update": 6}
+    runs.forget_counts(conn, number, Moment("later boot", 1, late + timedelta(days=30)), 60.0)
+    assert window(61_000, early) == {}
 
 
 audits = st.builds(
