@@ -9,14 +9,12 @@ it enters every seed and digest, so hashes of the old kind are never taken for e
 from __future__ import annotations
 
 from array import array
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable
 from hashlib import blake2b
 from typing import Any
 
 import orjson
 from xxhash import xxh3_64_intdigest
-
-from syncd.core.model import Value
 
 HASH_VERSION = 1
 
@@ -38,11 +36,6 @@ def row_hashes(raws: Iterable[bytes], seed: int) -> list[int]:
     """`row_hash` of each, in block."""
     block = array("Q", [xxh3_64_intdigest(raw, seed) for raw in raws])
     return memoryview(block).cast("B").cast("q").tolist()
-
-
-def form_hash(fields: Mapping[str, Value]) -> int:
-    """Of canonical values by field, in whatever order; signed 64 bit."""
-    return _signed(xxh3_64_intdigest(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)))
 
 
 def key_hash(rule: int, key: tuple[Hashable, ...]) -> int:

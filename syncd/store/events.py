@@ -115,12 +115,6 @@ def of_run(
         last = block[-1].id
 
 
-def prune(conn: Connection, flow: int, *, before: str) -> int:
-    """Forget what happened before this time; answers how much."""
-    a = tables.audit
-    return conn.execute(a.delete().where(a.c.flow_id == flow, a.c.at < before)).rowcount
-
-
 def _read(
     conn: Connection, flow: int, terms: Sequence[ColumnElement[bool]], size: int | None = None
 ) -> list[Event]:

@@ -131,7 +131,6 @@ _PLANNED_OF_RUN = bulk.page(_READ.where(UNSETTLED, _PLANNED, _O.run_id == bindpa
 _NEXT_PLANNED = bulk.page(
     _READ.where(_O.member_id == _MEMBER, _O.kind == bindparam("of_kind"), _PLANNED), _O.id
 )
-_OPEN_OF_ENTITIES = _OPEN.where(bulk.among(_O.entity_id, "entities")).order_by(_O.id)
 _BY_IDS = _READ.where(bulk.among(_O.id, "ids")).order_by(_O.id)
 _BY_OP_ID = _READ.where(_O.op_id == bindparam("op"))
 _UNKNOWN_CREATES = (
@@ -251,14 +250,6 @@ def unsettled_of(
     return _read(conn, flow, query, member=names(conn, flow).ids[member])
 
 
-def of_entities(conn: Connection, flow: int, ids: Sequence[int]) -> list[JournalEntry]:
-    """Entries of these entities whose outcome is not known, oldest first."""
-    found: list[JournalEntry] = []
-    for part in bulk.chunks(sorted(set(ids))):
-        found += _read(conn, flow, _OPEN_OF_ENTITIES, entities=part)
-    return sorted(found, key=lambda e: e.id)
-
-
 def entry(conn: Connection, flow: int, op_id: str) -> JournalEntry | None:
     found = _read(conn, flow, _BY_OP_ID, op=op_id)
     return found[0] if found else None
@@ -266,15 +257,6 @@ def entry(conn: Connection, flow: int, op_id: str) -> JournalEntry | None:
 
 def unsettled_count(conn: Connection, flow: int) -> int:
     return int(conn.execute(_COUNT_OPEN, {"flow": flow}).scalar_one())
-
-
-def prune(conn: Connection, flow: int, *, before_run: int) -> int:
-    """Forget settled entries of runs before this one; the audit keeps what they did."""
-    op = tables.operation
-    done = [s.value for s in OpState if s not in (OpState.PLANNED, *OUTCOME_OPEN)]
-    return conn.execute(
-        op.delete().where(op.c.flow_id == flow, op.c.run_id < before_run, op.c.state.in_(done))
-    ).rowcount
 
 
 def next_planned(

@@ -156,15 +156,6 @@ def tombstones(
 # --- changes -------------------------------------------------------------------------------
 
 
-def refresh_row_hashes(
-    conn: Connection, flow: int, member: str, hashes: Sequence[tuple[str, int | None]]
-) -> None:
-    """Rows that read otherwise but mean the same: (key, hash of the row as read)."""
-    number = names(conn, flow).ids[member]
-    rows = [(number, key, row_hash) for key, row_hash in hashes]
-    bulk.update(conn, tables.link, ("member_id", "key"), ("row_hash",), rows)
-
-
 def settle_links(
     conn: Connection,
     flow: int,

@@ -44,7 +44,6 @@ from syncd.store.links import (
     find_link,
     links_in_order,
     live_links,
-    refresh_row_hashes,
     settle_links,
     tombstones,
 )
@@ -74,7 +73,6 @@ __all__ = [
     "mark_work",
     "members",
     "open_work",
-    "refresh_row_hashes",
     "save_entities",
     "save_fingerprint",
     "save_keys",

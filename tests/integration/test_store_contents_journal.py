@@ -169,7 +169,6 @@ def test_an_entity_knows_its_operations_without_outcome(conn: Connection) -> Non
     assert unsettled() == {}
     journal.mark_sent(conn, ids, sent_at=AT, not_after=None)
     assert unsettled() == {"erp": OpKind.UPDATE, "shop": OpKind.CREATE}
-    assert [x.id for x in journal.of_entities(conn, number, [i, 99])] == ids
     journal.settle(conn, [Settlement(ids[0], OpState.APPLIED), Settlement(ids[1], OpState.UNKNOWN)])
     assert unsettled() == {"shop": OpKind.CREATE}
 
@@ -180,13 +179,3 @@ def test_i7_an_operations_id_is_used_once(db: Engine) -> None:
         journal.record(conn, number, [entry(1)])
         with pytest.raises(Exception, match=r"(?i)unique"):
             journal.record(conn, number, [entry(1)])
-
-
-def test_settled_entries_are_forgotten_by_run_and_open_ones_never(conn: Connection) -> None:
-    number = flow(conn)
-    ids = journal.record(conn, number, [entry(n) for n in range(3)])
-    journal.settle(conn, [Settlement(ids[0], OpState.APPLIED), Settlement(ids[1], OpState.UNKNOWN)])
-    assert journal.prune(conn, number, before_run=1) == 0
-    assert journal.prune(conn, number, before_run=2) == 1
-    assert journal.entry(conn, number, "op-000") is None
-    assert journal.unsettled_count(conn, number) == 1

@@ -494,5 +494,3 @@ def test_i11_what_happened_is_told_as_it_happened(db: Engine, many: list[Event])
         assert [replace(e, id=0) for e in told] == many
         assert events.of_entity(conn, number, 2) == [e for e in told if e.entity == 2]
         assert list(events.of_run(conn, number, 2)) == []
-        assert events.prune(conn, number, before=AT) == 0
-        assert events.prune(conn, number, before=LATER) == len(many)

@@ -24,7 +24,7 @@ def test_in_block_like_one_by_one() -> None:
 
 
 def test_order_of_fields_does_not_matter_and_content_does() -> None:
-    assert hashing.form_hash({"a": 1, "b": None}) == hashing.form_hash({"b": None, "a": 1})
+    assert hashing.digest({"a": 1, "b": None}) == hashing.digest({"b": None, "a": 1})
     forms: list[dict[str, object]] = [
         {},
         {"a": None},
@@ -35,8 +35,7 @@ def test_order_of_fields_does_not_matter_and_content_does() -> None:
         {"a": []},
         {"b": 1},
     ]
-    assert len({hashing.form_hash(f) for f in forms}) == len(forms)
-    assert hashing.digest({"a": 1, "b": 2}) == hashing.digest({"b": 2, "a": 1})
+    assert len({hashing.digest(f) for f in forms}) == len(forms)
 
 
 def test_parts_of_a_seed_do_not_run_together() -> None:
