@@ -16,6 +16,7 @@ from syncd.core import keys
 from syncd.core.link import match_keys
 from syncd.core.model import Fields
 from syncd.core.rules import FlowRules
+from syncd.core.times import instant
 from syncd.engine.opening import OpenFlow
 from syncd.errors import Unrepresentable
 
@@ -62,6 +63,7 @@ def member(
     compiled, endpoint = opened.compiled.members[name], opened.endpoints[name]
     rules = opened.compiled.rules
     found = [
+        *_denied(compiled, where),
         *_settles(rules, compiled, endpoint, where),
         *_unique(rules, config, compiled.schema, where),
     ]
@@ -69,6 +71,7 @@ def member(
         return found
     sample = _sample(endpoint, rows)
     tried = _round_trip(opened, config, name, sample, where, line)
+    tried += _timeless(config, sample, where)
     found += [*tried, *_doubles(rules, compiled, sample, where)]
     if not tried:
         what = "there and back" if compiled.spec.writes else "read"
@@ -84,6 +87,16 @@ def _sample(endpoint: Endpoint, rows: int) -> list[Row]:
     with endpoint.snapshot() as snapshot:
         raws = (raw for block in snapshot.blocks() for raw in block.raws)
         return [snapshot.decode(raw) for raw in islice(raws, rows)]
+
+
+def _denied(compiled: CompiledMember, where: str) -> Iterator[Finding]:
+    """A target whose user may read it only: every write would fail."""
+    schema = compiled.schema
+    granted = schema.privileges
+    if compiled.mode.is_target and granted is not None and not granted & {"insert", "update"}:
+        text = f"the user of the url may not write {schema.name}"
+        hint = 'grant insert and update on it, or mode = "source"'
+        yield Finding("error", where, text, hint, "SY0213")
 
 
 def _settles(
@@ -179,6 +192,21 @@ def _round_trip(
         hint = "correct the records, or the field's type; a run sets such records aside"
         findings.append(Finding("warning", where, text, hint))
     return findings
+
+
+def _timeless(config: MemberConfig, sample: Sequence[Row], where: str) -> list[Finding]:
+    """A text column of times may hold anything."""
+    told = [row for row in sample if row.modified is not None]
+    lost = [row.key for row in told if instant(row.modified) is None]
+    if not lost:
+        return []
+    often = f"{len(lost)} of {number(len(told), 'record')}: {_some(lost)}"
+    text = f"`{config.modified}` holds what is no time ({often})"
+    if len(lost) == len(told):
+        hint = "name the column with the time of the last edit, or none"
+        return [Finding("error", where, text, hint, "SY0134")]
+    hint = "write such times as 2026-03-01T08:00:00Z; `newest` cannot judge edits without one"
+    return [Finding("warning", where, text, hint)]
 
 
 def _filled(config: MemberConfig, field: str, sample: Sequence[Row]) -> set[str]:

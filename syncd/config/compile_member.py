@@ -26,6 +26,7 @@ class CompiledMember:
     mapping: MemberMapping
     schema: ObjectSchema
     key: tuple[str, ...]  # columns of the native id, from the config or the schema
+    list_every: float = 0.0  # seconds from one listing of its keys to the next
 
 
 class MemberCompiler:
@@ -77,11 +78,23 @@ class MemberCompiler:
             text = f"{self.schema.name} is a view and cannot be written"
             hint = 'mode = "source", or the table behind it'
             found.append(Problem((*self.path, "mode"), text, "SY0133", hint))
-        return found + self._unfit_marks()
+        return found + self._computed() + self._unfit_marks()
+
+    def _computed(self) -> list[Problem]:
+        """Fields that would be written to a column which the database computes."""
+        found = []
+        for name, options in self.config.fields.items():
+            columns = [self.schema.columns.get(native) for native in options.native]
+            made = [c.name for c in columns if c is not None and c.derived]
+            if made and self.config.mode.is_target and not options.read_only:
+                text = f"`{', '.join(made)}` is computed by the database and cannot be written"
+                path = (*self.path, "fields", name)
+                found.append(Problem(path, text, "SY0133", "add read_only = true"))
+        return found
 
     def _unfit_marks(self) -> list[Problem]:
         fit = {
-            "modified": ("datetime", "integer", "decimal", "float", "text"),
+            "modified": ("datetime", "text"),  # a number may count anything, from anywhere
             "cursor": ("datetime", "integer", "decimal", "float", "date"),
             "soft_delete": ("datetime", "boolean", "integer", "date", "text", "enum"),
         }
@@ -136,7 +149,9 @@ class MemberCompiler:
         )
         system = self.loaded.system_of(self.flow, self.name)
         key = tuple(self.key)
-        return CompiledMember(self.name, system, config.mode, spec, mapping, self.schema, key)
+        return CompiledMember(
+            self.name, system, config.mode, spec, mapping, self.schema, key, config.list_every
+        )
 
     def _maps(self) -> list[FieldMap]:
         """A source that is no target never writes, so what cannot be written there is no fault."""

@@ -196,6 +196,9 @@ class MemberConfig(Table):
     created: str | None = Field(None, description="column with a creation mark")
     cursor: str | None = Field(None, description="column that only grows with edits")
     overlap: Duration = Field(60.0, description="re-read behind the cursor")
+    list_every: Duration = Field(
+        0.0, description="incremental runs list the keys, which finds deletions, that often"
+    )
     soft_delete: str | None = Field(None, description="column that marks a row as deleted")
     receipts: StrictBool | None = Field(None, description="instead of the system's")
     read_lag: Duration = Field(0.0, description="for so long a read may miss our own write")

@@ -67,6 +67,7 @@ def remember_reading(context: RunContext) -> None:
                     state,
                     cursor=(state.cursor if left else pulled.cursor) or state.cursor,
                     last_full_at=context.at if pulled.complete else state.last_full_at,
+                    listed_at=context.at if pulled.complete or pulled.keyed else state.listed_at,
                     fingerprint=context.rules.members[name].fingerprint
                     if (pulled.complete and not held) or not state.fingerprint
                     else state.fingerprint,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
 
@@ -39,7 +40,7 @@ def collect(context: RunContext) -> None:
         if mode is RunMode.ENTITY:
             works.append(partial(_pull_one, context, reader))
         elif mode is RunMode.INCREMENTAL and cursor and reader.compiled.spec.cursor:
-            works.append(partial(pull_since, reader, cursor, watch, accepted))
+            works.append(partial(pull_since, reader, cursor, _due(context, name), watch, accepted))
         else:
             works.append(partial(pull_all, reader, watch, accepted))
     for pulled in context.seams.tasks.gather(works, "pull"):
@@ -56,10 +57,21 @@ def collect(context: RunContext) -> None:
                 f"{pulled.member} answered without a single record although records of it are "
                 "linked; nothing follows from that until a person approves it",
             )
-        if pulled.read and not context.readers[pulled.member].endpoint.capabilities.consistent:
+        looked = pulled.complete or pulled.keyed or mode is RunMode.ENTITY
+        consistent = context.readers[pulled.member].endpoint.capabilities.consistent
+        if pulled.read and looked and not consistent:
             _confirm_missing(context, pulled.member)
     _search(context)
     context.stage.index_seen()
+
+
+def _due(context: RunContext, name: str) -> bool:
+    """Whether an incremental run lists the member's keys. A clock that was set says nothing."""
+    state = context.open.known.get(name)
+    if state is None or state.listed_at is None:
+        return True
+    passed = abs(context.now - datetime.fromisoformat(state.listed_at))
+    return passed >= timedelta(seconds=context.open.compiled.members[name].list_every)
 
 
 def _confirm_missing(context: RunContext, name: str) -> None:

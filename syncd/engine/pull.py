@@ -12,6 +12,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 
+from sqlalchemy import Connection
+
 from syncd.adapter import Endpoint, Row, Snapshot
 from syncd.config.compile_member import CompiledMember
 from syncd.core import hashing, keys
@@ -36,6 +38,7 @@ class Pulled:
     seed      of its row hashes
     empty     not a single record, though links are live: nothing may follow from it
     listed    its listing had a record
+    keyed     its keys were listed, whole: what is gone is known, where a transaction proves it
     error     why it was not read to the end; its records then count as not read
     """
 
@@ -49,6 +52,7 @@ class Pulled:
     missing: int = 0
     empty: bool = False
     listed: bool = False
+    keyed: bool = False
     cursor: str | None = None
     error: SyncdError | None = None
 
@@ -147,12 +151,15 @@ def pull_all(
 def pull_since(
     reader: Reader,
     cursor: str,
+    due: bool,
     watch: Callable[[int], None],
     may_be_empty: Callable[[], bool] = lambda: False,
 ) -> Pulled:
-    """Read what moved since the cursor, then every key, which finds what is gone."""
+    """Read what moved since the cursor, then every key, which finds what is gone; where that is not
+    due, only if there is a record without a link, which may be a gone one made again."""
     member = reader.rules.name
-    rows = changed = missing = 0
+    rows = changed = missing = alive = 0
+    empty = False
     with reader.store.read() as conn:
         tick = reader.store.last_tick(conn)
         try:
@@ -161,6 +168,7 @@ def pull_since(
                 for block in snapshot.blocks():
                     rows += len(block.keys)
                     known = entities_of(conn, reader.flow, member, block.keys)
+                    due = due or not known.keys() >= set(block.keys)
                     prints = reader.fingerprints(list(known))
                     hashes = hashing.row_hashes(block.raws, seed)
                     found = []
@@ -173,18 +181,8 @@ def pull_since(
                     reader.stage.add_seen(found)
                     watch(rows)
                 following = snapshot.cursor
-            with (
-                reader.endpoint.keys() as listing,
-                closing(links_in_order(conn, reader.flow, member)) as linked,
-            ):
-                links = _Links(linked)
-                alive = 0
-                for block in listing.blocks():
-                    alive += len(block.keys)
-                    missing += _gone(reader, links.until(block.keys))
-                empty = alive == 0 and _lives(reader) and not may_be_empty()
-                if not empty:
-                    missing += _gone(reader, links.rest())
+            if due:
+                alive, missing, empty = _list(reader, conn, may_be_empty)
             return Pulled(
                 member,
                 tick=tick,
@@ -194,10 +192,31 @@ def pull_since(
                 missing=missing,
                 empty=empty,
                 listed=alive > 0,
+                keyed=due,
                 cursor=following,
             )
         except SyncdError as error:
             return Pulled(member, tick=tick, rows=rows, error=error)
+
+
+def _list(
+    reader: Reader, conn: Connection, may_be_empty: Callable[[], bool]
+) -> tuple[int, int, bool]:
+    """How many records there are, how many of those linked are missing, and whether there is
+    suspiciously none."""
+    alive = missing = 0
+    with (
+        reader.endpoint.keys() as listing,
+        closing(links_in_order(conn, reader.flow, reader.rules.name)) as linked,
+    ):
+        links = _Links(linked)
+        for block in listing.blocks():
+            alive += len(block.keys)
+            missing += _gone(reader, links.until(block.keys))
+        empty = alive == 0 and _lives(reader) and not may_be_empty()
+        if not empty:
+            missing += _gone(reader, links.rest())
+    return alive, missing, empty
 
 
 def search(reader: Reader, wanted: Callable[[Record], bool], watch: Callable[[int], None]) -> int:

@@ -23,7 +23,7 @@ _ADD_FLOW = tables.flow.insert()
 _KEYED = select(_META.value).where(_META.key == bindparam("about"))
 _ADD_META = tables.meta.insert()
 _MEMBERS = (
-    select(_M.name, _M.identity, _M.fingerprint, _M.cursor, _M.last_full_at, _M.state)
+    select(_M.name, _M.identity, _M.fingerprint, _M.cursor, _M.last_full_at, _M.listed_at, _M.state)
     .where(_M.flow_id == _FLOW)
     .order_by(_M.id)
 )
@@ -62,6 +62,7 @@ class MemberState:
     fingerprint   mapping and types of the last run
     cursor        where its next incremental read begins
     last_full_at  canonical time of its last complete read
+    listed_at     the same of the last listing of its keys, which a complete read is, too
     state         ACTIVE or REMOVED
     """
 
@@ -70,6 +71,7 @@ class MemberState:
     fingerprint: str = ""
     cursor: str | None = None
     last_full_at: str | None = None
+    listed_at: str | None = None
     state: str = ACTIVE
 
 
@@ -129,8 +131,9 @@ def members(conn: Connection, flow: int) -> dict[str, MemberState]:
 
 def save_member(conn: Connection, flow: int, state: MemberState) -> None:
     known = names(conn, flow)
-    columns = ("identity", "fingerprint", "cursor", "last_full_at", "state")
-    facts = (state.identity, state.fingerprint, state.cursor, state.last_full_at, state.state)
+    columns = ("identity", "fingerprint", "cursor", "last_full_at", "listed_at", "state")
+    read = (state.cursor, state.last_full_at, state.listed_at)
+    facts = (state.identity, state.fingerprint, *read, state.state)
     number = known.ids.get(state.name)
     if number is not None:
         bulk.update(conn, tables.member, ("id",), columns, [(number, *facts)])

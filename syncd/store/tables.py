@@ -88,6 +88,7 @@ member = Table(
     Column("fingerprint", Text, nullable=False, server_default=text("''")),
     Column("cursor", Text),
     Column("last_full_at", Text),
+    Column("listed_at", Text),
     Column("state", Text, nullable=False, server_default=text("'active'")),
     UniqueConstraint("flow_id", "name"),
 )

@@ -197,6 +197,32 @@ def test_check_refuses_a_type_that_the_column_can_never_hold(
     assert f"{kind} does not fit extra ({column})" in result.stdout
 
 
+def test_check_refuses_to_write_a_column_that_the_database_computes(world: World) -> None:
+    column = "extra TEXT GENERATED ALWAYS AS (lower(email)) VIRTUAL"
+    world.sql("crm", "ALTER TABLE contacts ADD COLUMN extra TEXT")
+    world.sql("erp", f"ALTER TABLE customers ADD COLUMN {column}")
+    world.change('name = "text"', 'name = "text"\nextra = "text"')
+    world.change('name = "name",', 'name = "name", extra = "extra",')
+    world.change('name = "full_name",', 'name = "full_name", extra = "extra",')
+    said = world.ok("check", code=2).stdout
+    assert "erp.fields.extra: `extra` is computed by the database" in said and "[SY0133]" in said
+    assert world.run("reconcile", "--yes").exit_code == 2
+    both = 'extra = { native = "extra", read_only = true }'
+    world.change('name = "full_name", extra = "extra",', f'name = "full_name", {both},')
+    world.ok("check")
+
+
+@pytest.mark.parametrize(("wrong", "code"), [(12, 2), (3, 0)])
+def test_check_refuses_times_that_are_none(world: World, wrong: int, code: int) -> None:
+    """`newest` would never decide, and nobody would know why."""
+    world.sql("crm", "ALTER TABLE contacts ADD COLUMN seen TEXT DEFAULT '2026-03-01 08:00:00'")
+    world.sql("crm", f"UPDATE contacts SET seen = 'yesterday' WHERE id <= {wrong}")
+    world.change('object = "contacts"', 'object = "contacts"\nmodified = "seen"')
+    level = "error" if code else "warning"
+    (text,) = (t for t in messages(world, level, code) if t.startswith("`seen`"))
+    assert f"holds what is no time ({wrong} of 12 records: 1, 2, 3" in text
+
+
 def test_check_says_what_clears_up_a_lost_answer_there(world: World) -> None:
     """SQLite keeps no record of transactions: the rows under the keys it made are looked at, or
     the receipts; a key that it makes and nothing can find leaves it unknown."""

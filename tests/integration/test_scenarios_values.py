@@ -308,6 +308,32 @@ def test_s57_rows_at_the_edge_of_the_cursor_are_not_missed(world: World) -> None
     assert world.written == []
 
 
+def test_s24_a_listing_of_keys_has_a_pace_of_its_own(world: World) -> None:
+    """An incremental run looks for deletions only so often; but a record made again under the same
+    key at once, which is found new, is the old one, and no case."""
+    kind = WALL[world.kind]
+    options = {"cursor": "touched", "overlap": "0s", "list_every": "10m"}
+    a = Member(extra={"touched": kind}, options=options)
+    world.flow({"a": a, "b": Member()}, deletes="propagate")
+    for n in range(3):
+        world.add("a", email=f"p{n}@x.org", touched="2024-01-01 00:00:00")
+    world.run()
+    world.remove("a", world.find("a", email="p0@x.org"))
+    world.run(mode=RunMode.INCREMENTAL)
+    assert world.written == []
+    world.clock.advance(599)
+    world.run(mode=RunMode.INCREMENTAL)
+    assert world.written == []
+    world.clock.advance(2)
+    world.run(mode=RunMode.INCREMENTAL)
+    assert world.written == [("b", "delete")]
+    world.remove("a", world.find("a", email="p1@x.org"))
+    world.add("a", email="p1@x.org", phone="7", touched="2024-01-01 00:10:00")
+    world.run(mode=RunMode.INCREMENTAL)
+    assert world.written == [("b", "update")]
+    assert world.cases() == [] and world.equal()
+
+
 # --- S59: a column that vanishes ------------------------------------------------------------------
 
 

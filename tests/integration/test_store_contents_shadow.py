@@ -340,7 +340,7 @@ def test_flows_members_and_mappings_are_remembered(conn: Connection) -> None:
         shadow.flow_id(conn, "customers", create=False)
     number = flow(conn)
     assert shadow.flow_id(conn, "customers") == number
-    state = shadow.MemberState("erp", "db-1", "f1", "42", AT, "removed")
+    state = shadow.MemberState("erp", "db-1", "f1", "42", AT, LATER, "removed")
     shadow.save_member(conn, number, state)
     assert shadow.members(conn, number)["erp"] == state
     assert list(shadow.members(conn, number)) == ["crm", "erp", "shop"]

@@ -522,6 +522,7 @@ def test_a_declared_group_stays_together() -> None:
         ('modified = "changed"', 'modified = "chnged"', "SY0130", "chnged", "changed"),
         ('modified = "changed"', 'key = "ident"', "SY0130", "ident", ""),
         ('modified = "changed"', 'cursor = "display_name"', "SY0134", "no cursor column", ""),
+        ('modified = "changed"', 'modified = "credit_limit"', "SY0134", "no modified column", ""),
     ],
 )
 def test_columns_that_are_not_there_or_unfit(

@@ -346,6 +346,7 @@ def upgrade() -> None:
         sa.Column("fingerprint", sa.Text(), server_default=sa.text("''"), nullable=False),
         sa.Column("cursor", sa.Text(), nullable=True),
         sa.Column("last_full_at", sa.Text(), nullable=True),
+        sa.Column("listed_at", sa.Text(), nullable=True),
         sa.Column("state", sa.Text(), server_default=sa.text("'active'"), nullable=False),
         sa.ForeignKeyConstraint(["flow_id"], ["flow.id"], name=op.f("fk_member_flow_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_member")),
