@@ -111,7 +111,8 @@ def _timed(rules: FlowRules, side: Side) -> Side:
 def _evidence(link: Link, read: Read) -> bool:
     version = read.record.version if read.record is not None else None
     told = version is not None and link.version is not None
-    if told and version == link.version:
+    under_way = any(base.sent is not UNSET for base in link.bases.values())
+    if told and version == link.version and not under_way:
         return True  # read at the very version the base was confirmed at
     if read.tick < link.moved_tick:
         return False

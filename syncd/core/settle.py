@@ -47,7 +47,7 @@ def settled(
     unsettled = {m: kind for m, kind in entity.unsettled.items() if m != member}
     entity = replace(entity, unsettled=unsettled)
     if outcome.status == "unknown":
-        return _unknown(entity, operation)
+        return _unknown(entity, operation, tick)
     if outcome.status != "applied":
         link = entity.links.get(member)
         if link is None:
@@ -129,7 +129,8 @@ def _known(bases: Mapping[str, Base], stands: Fields) -> bool:
     )
 
 
-def _unknown(entity: Entity, operation: Operation) -> Entity:
+def _unknown(entity: Entity, operation: Operation, tick: int) -> Entity:
+    """Only what is read from now on can tell whether it arrived."""
     link = entity.links.get(operation.member)
     unsettled = {**entity.unsettled, operation.member: operation.kind}
     if operation.kind is not OpKind.UPDATE or link is None:
@@ -139,7 +140,7 @@ def _unknown(entity: Entity, operation: Operation) -> Entity:
         base = bases.get(name)
         if base is not None:
             bases[name] = replace(base, sent=sent)
-    return _with(entity, replace(link, bases=bases, row_hash=None))
+    return _with(entity, replace(link, bases=bases, row_hash=None, moved_tick=tick))
 
 
 def _with(entity: Entity, link: Link) -> Entity:

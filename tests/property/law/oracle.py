@@ -94,7 +94,9 @@ class Question:
         if read.status not in (ReadStatus.SEEN, ReadStatus.SAME):
             return None
         version = read.record.version if read.record is not None else None
-        known = version is not None and version == link.version
+        # while a write is under way the version before it says nothing: it may come yet
+        under_way = any(b.sent is not UNSET for b in link.bases.values())
+        known = version is not None and version == link.version and not under_way
         if not known and read.tick < link.moved_tick:
             return None
         if not known and link.moved_tick:
