@@ -23,7 +23,7 @@ import socket
 import subprocess
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +129,17 @@ def postgres_bin() -> Path:
 
 class Postgres(_Server):
     how_to_end = signal.SIGQUIT  # immediate: the data is thrown away
+    settings: Mapping[str, str] = {
+        "fsync": "off",
+        "synchronous_commit": "off",
+        "full_page_writes": "off",
+        "autovacuum": "off",
+        "max_connections": "100",
+        "shared_buffers": "128MB",
+        "max_wal_size": "4GB",
+        "wal_level": "minimal",
+        "max_wal_senders": "0",
+    }
 
     def _prepare(self) -> None:
         self.bin = postgres_bin()
@@ -165,19 +176,8 @@ class Postgres(_Server):
         return all(folder.stat().st_mode & 0o001 for folder in (place, *place.parents))
 
     def _start(self) -> None:
-        settings = {
-            "listen_addresses": "",
-            "unix_socket_directories": str(self.home),
-            "fsync": "off",
-            "synchronous_commit": "off",
-            "full_page_writes": "off",
-            "autovacuum": "off",
-            "max_connections": "100",
-            "shared_buffers": "128MB",
-            "max_wal_size": "4GB",
-            "wal_level": "minimal",
-            "max_wal_senders": "0",
-        }
+        here = {"listen_addresses": "", "unix_socket_directories": str(self.home)}
+        settings = {**self.settings, **here}
         options = [part for k, v in settings.items() for part in ("-c", f"{k}={v}")]
         self._launch(
             [str(self.bin / "postgres"), "-D", str(self.home / "data"), *options],

@@ -17,6 +17,7 @@ from syncd_adapters.sql.tokens import made_range, read_range
 _BATCH = "pg_temp.syncd_batch"
 _SETTLE_SECONDS = 30
 _MOST_PARTS = 50  # more ids than these are not worth their place in the journal
+_FLUSHES_MESSAGES = 170000  # the server's version since which a message may be written out at once
 
 
 class Postgres(PostgresReader):
@@ -187,6 +188,7 @@ class Postgres(PostgresReader):
         """`pg:<transaction>[+<savepoint>…]`: rows carry the id of the savepoint they were
         written in."""
         xid = self.rows(connection, "SELECT pg_current_xact_id()::text")[0][0]
+        self._make_durable(connection)
         parts: list[str] = []
         if written:
             found = self.rows(
@@ -198,6 +200,19 @@ class Postgres(PostgresReader):
         if len(parts) > _MOST_PARTS:
             parts = []
         return "pg:" + "+".join([xid, *parts]) + made_range(made)
+
+    def _make_durable(self, connection: Connection) -> None:
+        """A server that crashes gives the numbers of transactions again that its log on the disk
+        does not name, and would then answer for somebody else's. So the log is written out before
+        ours counts: here, or on older servers by another transaction, whose commit comes later in
+        the log and which has a higher number."""
+        if connection.info.server_version >= _FLUSHES_MESSAGES:
+            self.rows(connection, "SELECT pg_logical_emit_message(false, 'syncd', '', true)")
+            return
+        with self.session("making the transaction's number durable") as other:
+            self.begin_write(other)
+            self.rows(other, "SELECT pg_logical_emit_message(true, 'syncd', '')")
+            self.commit(other)
 
     def ended(self, connection: Connection, token: str | None) -> bool | None:
         if token is None:

@@ -18,6 +18,12 @@ _PINNED = (
     "'iso_8601'; SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = 'hex'; "
     "SET LOCAL standard_conforming_strings = on"
 )
+# Where commits are answered before they are on the disk, a crash takes back what we remember as
+# confirmed, and the value before it would look like somebody's edit.
+_LASTING = (
+    "SELECT set_config('synchronous_commit', 'local', true) "
+    "WHERE current_setting('synchronous_commit') = 'off'"
+)
 
 
 class PostgresServer(Flavor):
@@ -36,14 +42,15 @@ class PostgresServer(Flavor):
         )
 
     def begin_write(self, connection: Connection) -> None:
-        self._begin(connection, "ISOLATION LEVEL READ COMMITTED", self.options.timeout)
+        mode = "ISOLATION LEVEL READ COMMITTED"
+        self._begin(connection, mode, self.options.timeout, f"; {_LASTING}")
 
-    def _begin(self, connection: Connection, mode: str, seconds: float) -> None:
+    def _begin(self, connection: Connection, mode: str, seconds: float, more: str = "") -> None:
         limit = int(seconds * 1000)
         self.command(
             connection,
             f"BEGIN {mode}; {_PINNED}; SET LOCAL statement_timeout = {limit}; "
-            f"SET LOCAL lock_timeout = {limit}",
+            f"SET LOCAL lock_timeout = {limit}{more}",
         )
 
     def broken(self, connection: Connection) -> bool:

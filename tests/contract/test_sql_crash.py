@@ -1,0 +1,133 @@
+"""PostgreSQL crashed while a write was under way: the server itself loses what it had in memory,
+the numbers of its transactions among it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+from crashing import CrashingPostgres, crashing
+from servers import REQUIRED, ServerMissing
+from sqlworld import SqlWorld
+from suite import create, delete, forget, go, statuses, update
+
+from syncd.adapter import Write
+from syncd.errors import SyncdError
+from syncd_adapters.sql import postgres
+
+FIELDS = ("name", "email")
+
+
+class Crash(BaseException):
+    """Stands for the end of our own process, in the moment the server crashed."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[CrashingPostgres]:
+    try:
+        with crashing() as made:
+            yield made
+    except ServerMissing as missing:
+        if REQUIRED:
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))
+
+
+@pytest.fixture
+def world(server: CrashingPostgres) -> Iterator[SqlWorld]:
+    made = SqlWorld("postgresql", server.fresh())
+    yield made
+    made.close()
+
+
+def crashed_before_commit(server: CrashingPostgres, world: SqlWorld, writes: list[Write]) -> str:
+    """The server crashes when the token is in the journal and before COMMIT is sent."""
+    tokens: list[str] = []
+
+    def token(text: str) -> None:
+        tokens.append(text)
+        server.crash()
+        raise Crash
+
+    with pytest.raises(Crash):
+        world.open("people", FIELDS).apply(writes, go, token)
+    server.restart()
+    return tokens[-1]
+
+
+def number(token: str) -> int:
+    return int(token.split(":")[1].partition("+")[0])
+
+
+@pytest.fixture(params=["17 and later", "before 17"])
+def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How the log is written out: from within the transaction, or by another one."""
+    if request.param == "before 17":
+        monkeypatch.setattr(postgres, "_FLUSHES_MESSAGES", 10**9)
+    return str(request.param)
+
+
+@pytest.mark.parametrize("kind", ["create", "update"])
+def test_f58_i4_i2_a_number_given_again_after_a_crash_is_not_taken_for_ours(
+    server: CrashingPostgres, world: SqlWorld, version: str, kind: str
+) -> None:
+    """Until the server has written down that a number is taken, a crash makes it give the number
+    to somebody else. Were that one's commit taken for ours, a record that was never made would
+    look made and deleted since, or an edit that was never sent look sent and edited back."""
+    at = world.add(name="old", email="old")
+    server.keep(world.url)
+    writes = [create("c", name="new", email="new")] if kind == "create" else []
+    writes += [update("u", at, name="new")] if kind == "update" else []
+    token = crashed_before_commit(server, world, writes)
+    with server.people(world.url) as somebody:
+        taken = 0
+        while taken < number(token):  # whatever the server gives out until ours has come up
+            row = somebody.execute(
+                "INSERT INTO people (name) VALUES ('x') RETURNING pg_current_xact_id()::text"
+            ).fetchone()
+            assert row is not None
+            taken = int(row[0])
+    (outcome,) = world.open("people", FIELDS).settle(writes, token)
+    assert outcome.status == "stale"
+    assert taken != number(token), "the number of our transaction was given again"
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGQUIT])
+def test_f58_i2_a_write_that_was_answered_outlives_a_crash(
+    server: CrashingPostgres, world: SqlWorld, how: signal.Signals
+) -> None:
+    """Also where the server's own setting is not to wait for the disk: a base that moved to a value
+    which a crash takes back would make the old one look like somebody's edit."""
+    old, gone = world.add(name="old", email="old"), world.add(name="gone", email="gone")
+    server.keep(world.url)
+    endpoint = world.open("people", FIELDS)
+    batches = [
+        [create("c", name="new", email="new")],
+        [update("u", old, name="newer")],
+        [delete("d", gone)],
+    ]
+    for writes in batches:
+        assert statuses(endpoint.apply(writes, go, forget)) == ["applied"]
+    server.crash(how)
+    server.restart()
+    assert sorted(row["name"] for row in world.all().values()) == ["new", "newer"]
+
+
+def test_f58_a_crash_in_the_middle_of_a_write_is_told_as_an_outage(
+    server: CrashingPostgres, world: SqlWorld
+) -> None:
+    """Nothing of it can have happened, and the next try finds the server again."""
+    endpoint = world.open("people", FIELDS)
+    at = world.add(name="old", email="old")
+    server.keep(world.url)
+
+    def check(write: Write, row: object) -> str | None:
+        server.crash()
+        return None
+
+    with pytest.raises(SyncdError) as raised:
+        endpoint.apply([update("u", at, name="new")], check, forget)
+    assert raised.value.kind.value == "retryable"
+    server.restart()
+    assert statuses(endpoint.apply([update("u", at, name="new")], go, forget)) == ["applied"]
