@@ -8,6 +8,8 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 SEEDS  ?= 1..2000
+KILLS  ?= 1000
+EACH   ?= 20
 
 help:            ## this list
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST)
@@ -29,9 +31,9 @@ check: $(STAMP)  ## style, types, and who imports whom
 	$(BIN)/mypy
 	$(BIN)/pytest --quiet tests/unit/test_layering.py
 
-kill: $(STAMP)   ## the real process killed 500 times at random moments of a run
-	SYNCD_KILLS=500 SYNCD_SEED=$$(date +%s) SYNCD_REQUIRE_SERVERS=1 \
-	$(BIN)/pytest tests/acceptance/test_kill.py
+kill: $(STAMP)   ## the real process killed: KILLS=1000 at random, EACH=20 at every named point
+	SYNCD_KILLS=$(KILLS) SYNCD_KILLS_EACH=$(EACH) SYNCD_SEED=$$(date +%s) \
+	SYNCD_REQUIRE_SERVERS=1 $(BIN)/pytest tests/acceptance/test_kill.py
 
 simulate: $(STAMP) ## simulated lives of a flow under faults: SEEDS=1..2000
 	$(BIN)/python -m syncd.simulate $(SEEDS) --ledger .simulate/ledger.jsonl

@@ -29,6 +29,8 @@ class CrashingPostgres(Postgres):
         "checkpoint_timeout": "1h",
         "shared_buffers": "32MB",
         "max_connections": "40",
+        "wal_level": "replica",
+        "max_wal_senders": "2",  # without any, no standby is waited for
     }
 
     def crash(self, how: signal.Signals = signal.SIGKILL) -> None:
@@ -51,13 +53,35 @@ class CrashingPostgres(Postgres):
 
     def restart(self) -> None:
         """Returns when it answers again, recovered."""
-        self._start()
+        if self._process is None or self._process.poll() is not None:
+            self._start()
+
+    def waiting_for_standby(self) -> bool:
+        """Whether a COMMIT is on the disk and not answered."""
+        with self._connect() as connection:
+            sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+            return bool(connection.execute(sql).fetchone()[0])
+
+    @contextlib.contextmanager
+    def answering_no_commit(self) -> Iterator[None]:
+        """Commits that ask for more than the server's own disk wait for ever, done."""
+        self._set_standby("nobody")
+        try:
+            yield
+        finally:
+            self.restart()
+            self._set_standby("")
+
+    def _set_standby(self, name: str) -> None:
+        with self._connect() as connection:
+            connection.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'")
+            connection.execute("SELECT pg_reload_conf()")
 
     def people(self, url: str) -> psycopg.Connection:
         """A connection of somebody whose commits are safe when they are answered."""
         name = url.partition("?")[0].rpartition("/")[2]
         connection: psycopg.Connection = self._connect(name)
-        connection.execute("SET synchronous_commit = on")
+        connection.execute("SET synchronous_commit = local")
         return connection
 
     def keep(self, url: str) -> None:

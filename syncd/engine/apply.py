@@ -107,6 +107,8 @@ def _batches(
                 else journal.by_ids(conn, context.flow, _following(only, after, size))
             )
             journal.mark_sent(conn, [e.id for e in batch], sent_at=_text(context), not_after=limit)
+            if batch:
+                failpoint("marking-sent")
         if batch:
             failpoint("marked-sent")
             yield batch
@@ -258,6 +260,7 @@ def settle_outcomes(
         unresolved = {s.id for s in settlements if s.state is not OpState.APPLIED}
         busy = {e.entity for e in entries if e.id in unresolved}
         shadow.mark_work(conn, {i: v for i, v in ended.items() if i not in busy})
+        failpoint("settling")
 
 
 def _masked(

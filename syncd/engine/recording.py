@@ -14,6 +14,7 @@ from syncd.core.guard import Measure, Trip, measures, trips
 from syncd.core.model import Entity, Link, Operation, OpKind
 from syncd.core.packing import pack
 from syncd.engine.context import RunContext
+from syncd.engine.failpoint import failpoint
 from syncd.engine.holding import SETTLE_FIRST, Holding, Tripped, list_moved
 from syncd.engine.planning import PLANNED_TICK, Draft, PlanTotals
 from syncd.engine.result import Named, PlannedOperation
@@ -192,6 +193,7 @@ def _record(context: RunContext, drafts: Sequence[Draft], moved: Named) -> None:
                     counted[measure] = counted.get(measure, 0) + 1
         told = [GuardCount(*m, n) for m, n in counted.items()]
         runs.count(conn, flow, run, told, now=context.begun.moment)
+        failpoint("recording")
     for draft in drafts:
         for item, state in draft.settled:
             if state is ItemState.MOVED and item.state is ItemState.APPROVED:

@@ -141,7 +141,9 @@ def _run(
                 closing.judge(context, conn)
         else:
             _say_void(context)
+            failpoint("finishing")
             closing.finish(context, fence, None)
+            failpoint("finished")
         return report
     finally:
         stage.close()
@@ -186,6 +188,7 @@ def _way(context: RunContext) -> None:
     if context.fence is not None:
         _rekey(context)
         recover(context)
+        failpoint("recovered")
     collect(context)
     failpoint("pulled")
     totals, tripped = _plan(context)

@@ -13,16 +13,23 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 from psycopg import sql
-from servers import Servers
 from sqlalchemy.engine import make_url
 
 FIELDS = ("name", "city", "credit")
 FLOW = "people"
 PACE = 0.001  # seconds a row written by syncd takes, so that a kill can fall between two
+
+
+class Databases(Protocol):
+    """Where a world gets its databases from: one for each side, then the state's."""
+
+    def fresh(self, kind: str) -> str: ...
+
+    def drop(self, url: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +120,20 @@ class Side:
     def __init__(self, name: str, url: str, table: str, columns: dict[str, str]) -> None:
         self.name, self.url, self.table, self.columns = name, url, table, columns
         self.key = columns["key"]
-        place = make_url(url)
+        self._read = 0
+        self.connect()
+
+    def connect(self) -> None:
+        """Anew, after a crash of the server. What people were answered is safe from the next."""
+        place = make_url(self.url)
         self.connection = psycopg.connect(
             host=str(place.query["host"]),
             dbname=place.database,
             user=place.username,
             application_name="people",
+            options="-c synchronous_commit=local",
             autocommit=True,
         )
-        self._read = 0
 
     def build(self, variant: Variant) -> None:
         c = self.columns
@@ -204,7 +216,7 @@ class World:
     """Both databases, a config, a state, and people with an endless supply of new values: no
     value is ever used twice, so each one tells who wrote it."""
 
-    servers: Servers
+    servers: Databases
     variant: Variant
     random: Random
     timeout: float = 60.0  # of one statement

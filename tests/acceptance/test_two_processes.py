@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from kill import RECONCILE, Loop
+from killloop import RECONCILE, Loop
 from killworld import VARIANTS, World
 from servers import REQUIRED, ServerMissing, Servers
 
@@ -44,19 +44,6 @@ def make(servers: Servers) -> Iterator[Make]:
         world.close()
 
 
-def stopped(process: subprocess.Popen[str]) -> None:
-    """Returns when the process stands still; fails if it ended instead."""
-    _, status = os.waitpid(process.pid, os.WUNTRACED)
-    assert os.WIFSTOPPED(status), f"it ended with {status}: {process.communicate()}"
-
-
-def hold(loop: Loop, point: str, **environment: str) -> subprocess.Popen[str]:
-    """A run that stands still at the point."""
-    process = loop.start(SYNCD_FAILPOINT=f"{point}:1:stop", **environment)
-    stopped(process)
-    return process
-
-
 def one_sided(loop: Loop, count: int = 15) -> None:
     """Work for one member only: a process stopped in one task would else stand still with another
     one anywhere, even inside the state's lock."""
@@ -64,15 +51,9 @@ def one_sided(loop: Loop, count: int = 15) -> None:
         loop.world.sides[0].insert(loop.world.ref(), loop.world.whole())
 
 
-def quiet_end(loop: Loop) -> None:
-    """Runs to the end, and nothing was lost, doubled or left over."""
-    loop.to_the_end()
-    loop.check()
-
-
 def test_s49_f57_of_two_processes_one_works_and_the_other_says_so(make: Make) -> None:
     loop = make("receipts")
-    first = hold(loop, "recorded")
+    first = loop.held("recorded")
     second = loop.run()
     assert second.code == 4
     (error,) = second.data["errors"]
@@ -81,7 +62,7 @@ def test_s49_f57_of_two_processes_one_works_and_the_other_says_so(make: Make) ->
     assert loop.steps() == 0
     first.send_signal(signal.SIGCONT)
     assert loop.end(first).code == 0
-    quiet_end(loop)
+    loop.quiet_end()
 
 
 def test_s49_processes_started_at_the_same_moment_take_turns(make: Make) -> None:
@@ -91,7 +72,7 @@ def test_s49_processes_started_at_the_same_moment_take_turns(make: Make) -> None
     codes = sorted(answer.code for answer in answers)
     assert codes[0] == 0
     assert set(codes) <= {0, 4}
-    quiet_end(loop)
+    loop.quiet_end()
 
 
 @pytest.mark.parametrize(
@@ -110,7 +91,7 @@ def test_s49_a_paused_holder_writes_nothing_after_it_was_taken_over(
     record nor send a thing."""
     loop = make(name, both=20, one=0)
     one_sided(loop)
-    paused = hold(loop, point, SYNCD_LEASE_SECONDS=str(LEASE))
+    paused = loop.held(point, SYNCD_LEASE_SECONDS=str(LEASE))
     begun = time.monotonic()
     busy = 0
     while (answer := loop.run()).code == 4:
@@ -125,7 +106,7 @@ def test_s49_a_paused_holder_writes_nothing_after_it_was_taken_over(
     assert late.code == 4, late
     assert {error["code"] for error in late.data["errors"]} == {"SY0501"}
     assert loop.judge.hear() == [], "it wrote after it had lost the flow"
-    quiet_end(loop)
+    loop.quiet_end()
 
 
 @pytest.mark.parametrize("name", ["receipts", "transaction"])
@@ -135,7 +116,7 @@ def test_s49_f17_what_a_paused_holder_had_in_flight_is_waited_for(make: Make, na
     last thing it does."""
     loop = make(name, both=0, one=0, timeout=2.0)
     one_sided(loop)
-    paused = hold(loop, "before-commit", SYNCD_LEASE_SECONDS=str(LEASE))
+    paused = loop.held("before-commit", SYNCD_LEASE_SECONDS=str(LEASE))
     begun = time.monotonic()
     while (answer := loop.run()).code == 4:
         assert time.monotonic() - begun < 30, "the lease never ended"
@@ -145,7 +126,7 @@ def test_s49_f17_what_a_paused_holder_had_in_flight_is_waited_for(make: Make, na
     paused.send_signal(signal.SIGCONT)
     assert loop.end(paused).code == 4
     assert len(loop.judge.hear()) == 15, "what was in flight, and nothing else"
-    quiet_end(loop)
+    loop.quiet_end()
 
 
 def test_f61_an_interrupted_run_ends_with_130_and_the_next_goes_on(make: Make) -> None:
@@ -161,7 +142,7 @@ def test_f61_an_interrupted_run_ends_with_130_and_the_next_goes_on(make: Make) -
     process.send_signal(signal.SIGINT)
     answer = loop.end(process)
     assert answer.code == 130, answer
-    quiet_end(loop)
+    loop.quiet_end()
 
 
 def database(loop: Loop) -> list[Path]:
@@ -238,4 +219,4 @@ def test_f53_a_full_disk_stops_the_run_before_it_writes_what_it_could_not_record
         assert answer.code == 1, answer
         assert answer.data["errors"][0]["code"].startswith("SY04")
         assert written == [], "written without a record of it"
-    quiet_end(loop)
+    loop.quiet_end()
