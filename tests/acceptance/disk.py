@@ -25,14 +25,14 @@ class NoCompiler(RuntimeError):
     """The message says what is missing."""
 
 
-def compiled(folder: Path) -> Path:
-    """The library, built in the folder. Raises NoCompiler."""
+def compiled(folder: Path, name: str = "disk") -> Path:
+    """The library of `<name>.c`, built in the folder. Raises NoCompiler."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
-        raise NoCompiler("no C compiler (cc, gcc) to build the failing disk with")
-    library = folder / "disk.so"
+        raise NoCompiler(f"no C compiler (cc, gcc) to build {name}.c with")
+    library = folder / f"{name}.so"
     command = [compiler, "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror"]
-    command += ["-o", str(library), str(Path(__file__).with_name("disk.c")), "-ldl"]
+    command += ["-o", str(library), str(Path(__file__).with_name(f"{name}.c")), "-ldl"]
     subprocess.run(command, check=True)
     return library
 

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,9 +81,9 @@ class Loop:
 
     # -- the process -------------------------------------------------------------------------
 
-    def start(self, **environment: str) -> subprocess.Popen[str]:
+    def start(self, words: Sequence[str] = RECONCILE, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            RECONCILE,
+            words,
             cwd=self.world.folder,
             env={**os.environ, **self.environment(), **environment},
             stdin=subprocess.DEVNULL,
@@ -111,6 +111,10 @@ class Loop:
     def run(self, **environment: str) -> Answer:
         return self.end(self.start(**environment))
 
+    def say(self, *words: str) -> Answer:
+        """Another command than `reconcile`."""
+        return self.end(self.start((str(SYNCD), *words, "--json")))
+
     def held(self, point: str, **environment: str) -> subprocess.Popen[str]:
         """A run that stands still at the point; fails if it ended instead."""
         process = self.start(SYNCD_FAILPOINT=f"{point}:1:stop", **environment)
@@ -132,10 +136,11 @@ class Loop:
 
     # -- a round -----------------------------------------------------------------------------
 
-    def killed(self, moment: Moment, meddle: int = 0) -> Answer:
+    def killed(self, moment: Moment, meddle: int = 0, **environment: str) -> Answer:
         """Begin a run and kill it at that moment; `meddle` edits of people fall into it."""
         before = self.steps()
-        environment = {"SYNCD_FAILPOINT": moment.point} if moment.point else {}
+        if moment.point:
+            environment["SYNCD_FAILPOINT"] = moment.point
         process = self.start(**environment)
         begun = time.monotonic()
         try:
@@ -211,18 +216,18 @@ class Loop:
         self.world.edit_some(self.judge.recent, count)
         self.judge.hear(late=True)
 
-    def quiet_end(self) -> None:
+    def quiet_end(self, **environment: str) -> None:
         """Runs to the end, and nothing was lost, doubled or left over."""
-        self.to_the_end()
+        self.to_the_end(**environment)
         self.check()
 
-    def to_the_end(self) -> int:
+    def to_the_end(self, **environment: str) -> int:
         """Runs until nothing is left to do; answers how many writes were still to be made for
         what people had done before the kill. Raises NotSafe for a state that is stuck."""
         rest = 0
         for _ in range(2):
             begun = time.monotonic()
-            answer = self.run()
+            answer = self.run(**environment)
             self.usual = time.monotonic() - begun
             if answer.code not in (0, 3):
                 raise NotSafe(f"the run after the kill ended with {answer.code}: {answer}")
