@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from crashing import CrashingPostgres, crashing
 from servers import REQUIRED, ServerMissing
+from sqlalchemy.engine import make_url
 from sqlworld import SqlWorld
 from suite import create, delete, forget, go, statuses, update
 
@@ -60,17 +61,27 @@ def number(token: str) -> int:
     return int(token.split(":")[1].partition("+")[0])
 
 
-@pytest.fixture(params=["17 and later", "before 17"])
-def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+@pytest.fixture(params=["from within", "before version 17", "without the right"])
+def flushed(
+    request: pytest.FixtureRequest, world: SqlWorld, monkeypatch: pytest.MonkeyPatch
+) -> str:
     """How the log is written out: from within the transaction, or by another one."""
-    if request.param == "before 17":
-        monkeypatch.setattr(postgres, "_FLUSHES_MESSAGES", 10**9)
+    if request.param == "before version 17":
+        monkeypatch.setattr(postgres, "_FLUSHING", "pg_logical_emit_message_of_old(boolean)")
+    if request.param == "without the right":
+        role = f"of_{make_url(world.url).database}"
+        world.run(
+            f"REVOKE EXECUTE ON FUNCTION {postgres._FLUSHING} FROM PUBLIC",
+            f"CREATE ROLE {role} LOGIN",
+            f"GRANT SELECT, INSERT, UPDATE ON people TO {role}",
+        )
+        world.url = world.url.replace("postgres@", f"{role}@")
     return str(request.param)
 
 
 @pytest.mark.parametrize("kind", ["create", "update"])
 def test_f58_i4_i2_a_number_given_again_after_a_crash_is_not_taken_for_ours(
-    server: CrashingPostgres, world: SqlWorld, version: str, kind: str
+    server: CrashingPostgres, world: SqlWorld, flushed: str, kind: str
 ) -> None:
     """Until the server has written down that a number is taken, a crash makes it give the number
     to somebody else. Were that one's commit taken for ours, a record that was never made would

@@ -17,10 +17,13 @@ from syncd_adapters.sql.tokens import made_range, read_range
 _BATCH = "pg_temp.syncd_batch"
 _SETTLE_SECONDS = 30
 _MOST_PARTS = 50  # more ids than these are not worth their place in the journal
-_FLUSHES_MESSAGES = 170000  # the server's version since which a message may be written out at once
+# Writes the log out at once; since version 17, unless somebody took the right to it away.
+_FLUSHING = "pg_logical_emit_message(boolean, text, text, boolean)"
 
 
 class Postgres(PostgresReader):
+    _flushes: bool | None = None  # None: not asked yet
+
     # -- writing -----------------------------------------------------------------------------
 
     def _stage(
@@ -204,14 +207,17 @@ class Postgres(PostgresReader):
     def _make_durable(self, connection: Connection) -> None:
         """A server that crashes gives the numbers of transactions again that its log on the disk
         does not name, and would then answer for somebody else's. So the log is written out before
-        ours counts: here, or on older servers by another transaction, whose commit comes later in
-        the log and which has a higher number."""
-        if connection.info.server_version >= _FLUSHES_MESSAGES:
+        ours counts: here, or else by another transaction, whose commit comes later in the log and
+        which has a higher number."""
+        if self._flushes is None:
+            sql = "SELECT has_function_privilege(to_regprocedure(%s), 'EXECUTE')"
+            self._flushes = bool(self.rows(connection, sql, (_FLUSHING,))[0][0])
+        if self._flushes:
             self.rows(connection, "SELECT pg_logical_emit_message(false, 'syncd', '', true)")
             return
         with self.session("making the transaction's number durable") as other:
             self.begin_write(other)
-            self.rows(other, "SELECT pg_logical_emit_message(true, 'syncd', '')")
+            self.run(other, "CREATE TEMP TABLE syncd_durable () ON COMMIT DROP")
             self.commit(other)
 
     def ended(self, connection: Connection, token: str | None) -> bool | None:
