@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +57,23 @@ class CrashingPostgres(Postgres):
         """Returns when it answers again, recovered."""
         if self._process is None or self._process.poll() is not None:
             self._start()
+
+    def copy(self) -> None:
+        """Of its files, as a standby that then lags."""
+        self.crash()
+        shutil.rmtree(self.home / "lagging", ignore_errors=True)
+        subprocess.run(["cp", "-a", self.home / "data", self.home / "lagging"], check=True)
+        self.restart()
+
+    def fail_over(self) -> None:
+        """Crashes; what answers from now on is the copy, which begins a timeline of its own."""
+        self.crash()
+        shutil.rmtree(self.home / "data")
+        (self.home / "lagging").rename(self.home / "data")
+        (self.home / "data" / "recovery.signal").touch()
+        with (self.home / "data" / "postgresql.auto.conf").open("a") as settings:
+            settings.write("restore_command = 'false'\nhot_standby = off\n")
+        self.restart()
 
     def waiting_for_standby(self) -> bool:
         """Whether a COMMIT is on the disk and not answered."""

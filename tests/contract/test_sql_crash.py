@@ -58,7 +58,20 @@ def crashed_before_commit(server: CrashingPostgres, world: SqlWorld, writes: lis
 
 
 def number(token: str) -> int:
-    return int(token.split(":")[1].partition("+")[0])
+    return int(token.split(":")[1].partition("+")[0].partition("@")[0])
+
+
+def somebody_takes(server: CrashingPostgres, world: SqlWorld, wanted: int) -> int:
+    """The first number from that one on which the server gives out now."""
+    taken = 0
+    with server.people(world.url) as somebody:
+        while taken < wanted:
+            row = somebody.execute(
+                "INSERT INTO people (name) VALUES ('x') RETURNING pg_current_xact_id()::text"
+            ).fetchone()
+            assert row is not None
+            taken = int(row[0])
+    return taken
 
 
 @pytest.fixture(params=["from within", "before version 17", "without the right"])
@@ -91,17 +104,33 @@ def test_f58_i4_i2_a_number_given_again_after_a_crash_is_not_taken_for_ours(
     writes = [create("c", name="new", email="new")] if kind == "create" else []
     writes += [update("u", at, name="new")] if kind == "update" else []
     token = crashed_before_commit(server, world, writes)
-    with server.people(world.url) as somebody:
-        taken = 0
-        while taken < number(token):  # whatever the server gives out until ours has come up
-            row = somebody.execute(
-                "INSERT INTO people (name) VALUES ('x') RETURNING pg_current_xact_id()::text"
-            ).fetchone()
-            assert row is not None
-            taken = int(row[0])
+    taken = somebody_takes(server, world, number(token))
     (outcome,) = world.open("people", FIELDS).settle(writes, token)
     assert outcome.status == "stale"
     assert taken != number(token), "the number of our transaction was given again"
+
+
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("kind", ["create", "update"])
+def test_f58_i4_i2_a_number_given_by_another_history_is_not_taken_for_ours(
+    server: CrashingPostgres, world: SqlWorld, kind: str, given: bool
+) -> None:
+    """A standby that lagged has taken over: what its predecessor had on the disk is not there, so
+    the number is somebody else's here, and their row none of ours; or nobody's yet."""
+    at = world.add(name="old", email="old")
+    server.keep(world.url)
+    server.copy()
+    writes = [create("c", name="new", email="new")] if kind == "create" else []
+    writes += [update("u", at, name="new")] if kind == "update" else []
+    tokens: list[str] = []
+    assert statuses(world.open("people", FIELDS).apply(writes, go, tokens.append)) == ["applied"]
+    server.fail_over()
+    if given:
+        wanted = number(tokens[-1])
+        assert somebody_takes(server, world, wanted) == wanted
+    (outcome,) = world.open("people", FIELDS).settle(writes, tokens[-1])
+    assert outcome.status == ("unknown" if given else "stale")
+    assert outcome.after is None
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGQUIT])

@@ -17,12 +17,14 @@ from syncd_adapters.sql.tokens import made_range, read_range
 _BATCH = "pg_temp.syncd_batch"
 _SETTLE_SECONDS = 30
 _MOST_PARTS = 50  # more ids than these are not worth their place in the journal
+_TIMELINE = "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 # Writes the log out at once; since version 17, unless somebody took the right to it away.
 _FLUSHING = "pg_logical_emit_message(boolean, text, text, boolean)"
 
 
 class Postgres(PostgresReader):
     _flushes: bool | None = None  # None: not asked yet
+    _timelines: bool | None = None
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -188,8 +190,8 @@ class Postgres(PostgresReader):
         written: Sequence[Parts],
         made: Sequence[Parts],
     ) -> str | None:
-        """`pg:<transaction>[+<savepoint>…]`: rows carry the id of the savepoint they were
-        written in."""
+        """`pg:<transaction>[@<timeline>][+<savepoint>…]`: rows carry the id of the savepoint they
+        were written in."""
         xid = self.rows(connection, "SELECT pg_current_xact_id()::text")[0][0]
         self._make_durable(connection)
         parts: list[str] = []
@@ -202,7 +204,30 @@ class Postgres(PostgresReader):
             parts = sorted(row[0] for row in found)
         if len(parts) > _MOST_PARTS:
             parts = []
-        return "pg:" + "+".join([xid, *parts]) + made_range(made)
+        return "pg:" + "+".join([xid + self._timeline(connection), *parts]) + made_range(made)
+
+    def _timeline(self, connection: Connection) -> str:
+        """`@<timeline>` of the server's history, "" where it does not say. A standby that takes
+        over, or a restore to a moment, begins another one: what came last may be missing in it,
+        and the numbers of those transactions are given again."""
+        if self._timelines is None:
+            self.command(connection, "SAVEPOINT syncd_timeline")
+            try:
+                self.rows(connection, _TIMELINE)
+                self._timelines = True
+            except psycopg.errors.DatabaseError:
+                if connection.closed:
+                    raise
+                self._timelines = False
+            self.command(connection, "ROLLBACK TO SAVEPOINT syncd_timeline")
+        if not self._timelines:
+            return ""
+        return f"@{int(self.rows(connection, _TIMELINE)[0][0], 16)}"
+
+    def _moved_on(self, connection: Connection, token: str) -> bool:
+        """Whether the server's history is another one than that of the token."""
+        _, mark, then = token.split(":")[1].partition("+")[0].partition("@")
+        return bool(mark) and self._timeline(connection) not in ("", mark + then)
 
     def _make_durable(self, connection: Connection) -> None:
         """A server that crashes gives the numbers of transactions again that its log on the disk
@@ -225,13 +250,16 @@ class Postgres(PostgresReader):
             return False  # the token is durable before COMMIT is sent: it never was
         if not token.startswith("pg:"):
             return None
-        xid = token.split(":")[1].partition("+")[0]
+        xid = token.split(":")[1].partition("+")[0].partition("@")[0]
         patience = min(_SETTLE_SECONDS, self.options.timeout)
         deadline = self.context.seams.clock.monotonic() + patience
         while True:
-            state = self.rows(connection, "SELECT pg_xact_status(%s::xid8)", (xid,))[0][0]
+            try:
+                state = self.rows(connection, "SELECT pg_xact_status(%s::xid8)", (xid,))[0][0]
+            except psycopg.errors.InvalidParameterValue:  # it is in the future
+                return self._never(connection)
             if state == "committed":
-                return True
+                return None if self._moved_on(connection, token) else True
             if state == "aborted":
                 return False
             if state is None:  # so long ago that the server has forgotten it
@@ -240,12 +268,21 @@ class Postgres(PostgresReader):
                 raise UnderWay
             self.context.seams.sleep(0.1)
 
+    def _never(self, connection: Connection) -> bool:
+        """A number that this history has not come to: none of its transactions had it."""
+        self.rollback(connection)
+        if self.rows(connection, "SELECT pg_is_in_recovery()")[0][0]:
+            raise UnderWay  # a standby, which may come to it yet
+        return False
+
     def candidates(
         self, connection: Connection, layout: Layout, token: str
     ) -> list[tuple[bytes, bool]]:
-        ids = [str(int(n) % 2**32) for n in token.split(":")[1].split("+")]
+        numbered = [part.partition("@")[0] for part in token.split(":")[1].split("+")]
+        ids = [str(int(n) % 2**32) for n in numbered]
+        sure = not self._moved_on(connection, token)
         ours = "xmin::text IN (" + ", ".join(f"'{n}'" for n in ids) + ")"
-        found = [(raw, True) for raw in self.select_raws(connection, layout, ours, ())]
+        found = [(raw, sure) for raw in self.select_raws(connection, layout, ours, ())]
         numbers = read_range(token)
         if numbers is not None:  # also those somebody has edited since
             where = f"{self.quote(layout.key[0])} BETWEEN {numbers[0]} AND {numbers[1]}"
