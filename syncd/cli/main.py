@@ -129,15 +129,21 @@ def _lost(app: App, error: OSError) -> int:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=True,
 )
-@click.version_option(syncd.__version__, "--version", prog_name="syncd")
+@click.option("--version", is_flag=True, help="Show the version and exit.")
 @click.pass_context
-def cli(context: click.Context) -> None:
+def cli(context: click.Context, version: bool) -> None:
     """Keeps the same records equal in every system a business uses.
 
     Exit: 0 done, 1 failed and worth retrying, 2 bad usage or config, or something else that
     somebody has to change first, 3 done but a person is needed, 4 another run holds the flow,
     130 interrupted.
     """
+    if version:
+        said = syncd.__version__
+        context.ensure_object(App).out.result(
+            Result("version", {"syncd": said}, [f"syncd, version {said}"])
+        )
+        context.exit()
     if context.invoked_subcommand is None:
         if context.ensure_object(App).json:
             raise click.exceptions.NoArgsIsHelpError(context)

@@ -182,8 +182,9 @@ class _GroupMerge:
         kind = CaseKind.FIELD
         if any(s.forced for s in edits):
             kind, policies = CaseKind.UNPROVEN, ()
+            why = "what stands there is not what was sent"
         elif any(s.degraded for s in edits) and not any(s.behind for s in edits):
-            kind = CaseKind.LOSSY
+            kind, why = CaseKind.LOSSY, "edited where the value is held in another form"
         shown = contest.shown(claims, contest.values if join else None)
         found = contest.decide(kind, policies, rivals, shown, why)
         # the ranked value may be one that another member's edit had replaced

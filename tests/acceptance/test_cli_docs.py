@@ -41,6 +41,7 @@ def documents(world: World) -> Iterator[tuple[str, Any]]:
     world.change("[flows.people.fields]", "guard = { deletes = 0 }\n[flows.people.fields]")
     yield one("check")
     yield one("completion", "bash")
+    yield one("--version")
     yield one("simulate", "--seeds", "6", "--habit", "crm.name=upper", "--habit", "erp.name=lower")
     world.synced(20)
     world.sql(
