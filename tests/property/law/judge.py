@@ -79,6 +79,10 @@ class Judged(History):
             for name in note.fields if note.text == "newest" else ():
                 winner = plan.entity.agreed[name].origin.member or ""
                 late, early = (self.edited(m, name, asked, reads) for m in (winner, note.member))
+                standing = asked.agreed.get(name)
+                if standing is not None and mark(note.values[name]) == mark(standing.value):
+                    at = standing.origin.at  # it lost, not what a user made there since
+                    early = None if at is None else datetime.fromisoformat(at)
                 if winner == note.member or late is None or early is None:
                     continue
                 if (late - early).total_seconds() <= self.rules.tolerance:
