@@ -6,16 +6,15 @@ that may be as big (cases, approvals that wait, records that moved) lie here too
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from syncd.core.model import Record
-from syncd.store.scratch import BLOCK, Scratch, prepared
+from syncd.store.scratch import BLOCK, Blank, Scratch
 
-_EMPTY = prepared("""
+_BLANK = Blank("""
 CREATE TABLE seen (
     id INTEGER PRIMARY KEY, member TEXT, key TEXT, entity INTEGER, status TEXT,
     record BLOB, reason TEXT);
@@ -38,8 +37,8 @@ CREATE TABLE waiting (id INTEGER PRIMARY KEY, digest TEXT, payload BLOB, fate TE
 CREATE INDEX waiting_digest ON waiting (digest);
 CREATE TABLE stale (entity INTEGER PRIMARY KEY);
 """)
-_NAME_INDEX = "CREATE INDEX IF NOT EXISTS seen_name ON seen (member, key)"
-_KEY_INDEX = "CREATE INDEX IF NOT EXISTS seen_key_hash ON seen_key (rule, hash, seen, entity)"
+_NAME_INDEX = "seen_name", "seen (member, key)"
+_KEY_INDEX = "seen_key_hash", "seen_key (rule, hash, seen, entity)"
 
 
 class Seen(NamedTuple):
@@ -64,7 +63,7 @@ class Stage(Scratch):
     wait that are held for entities not stored yet."""
 
     def __init__(self, folder: Path | None, lock: AbstractContextManager[Any]) -> None:
-        super().__init__(folder, lock, _EMPTY)
+        super().__init__(folder, lock, _BLANK)
         self.loaded: set[str] = set()
         self.any_waiting = False
 
@@ -73,7 +72,7 @@ class Stage(Scratch):
     def add_seen(self, rows: Iterable[tuple[str, str, int, str, Record | None, str]]) -> None:
         """(member, key, entity, status, record, reason)"""
         packed = [
-            (m, k, e, s, None if r is None else pickle.dumps(_flat(r), 5), why)
+            (m, k, e, s, None if r is None else self._keep(_flat(r)), why)
             for m, k, e, s, r, why in rows
         ]
         self._many(
@@ -83,7 +82,7 @@ class Stage(Scratch):
 
     def add_new(self, rows: Sequence[tuple[str, str, int, str, Record | None, str]]) -> None:
         """Those of `add_seen` whose record is not on the stage yet."""
-        self._run(_NAME_INDEX)
+        self._index(*_NAME_INDEX)
         fresh = [
             row
             for row in rows
@@ -93,11 +92,11 @@ class Stage(Scratch):
 
     def set_bad(self, member: str, key: str) -> None:
         """A record staged before turns out to be one of several with this key."""
-        self._run(_NAME_INDEX)
+        self._index(*_NAME_INDEX)
         self._run("UPDATE seen SET status = 'bad' WHERE member = ? AND key = ?", (member, key))
 
     def index_seen(self) -> None:
-        self._run("CREATE INDEX IF NOT EXISTS seen_entity ON seen (entity)")
+        self._index("seen_entity", "seen (entity)")
 
     def seen_of(self, entities: Sequence[int]) -> list[Seen]:
         marks = ",".join("?" * len(entities))
@@ -132,7 +131,7 @@ class Stage(Scratch):
 
     def unlinked(self, member: str, key: str) -> list[Seen]:
         """As which this record was read, if it is not linked."""
-        self._run(_NAME_INDEX)
+        self._index(*_NAME_INDEX)
         sql = "SELECT * FROM seen WHERE member = ? AND key = ? AND entity = 0"
         return self._seen(sql, (member, key))
 
@@ -160,7 +159,7 @@ class Stage(Scratch):
 
     def unreadable_among(self, member: str, keys: Sequence[str]) -> set[str]:
         """Which of these are of an unlinked record with a value that cannot be represented."""
-        self._run(_NAME_INDEX)
+        self._index(*_NAME_INDEX)
         marks = ",".join("?" * len(keys))
         sql = "SELECT key FROM seen WHERE member = ? AND status = 'bad' AND entity = 0"
         return {r[0] for r in self._run(f"{sql} AND key IN ({marks})", (member, *keys))}
@@ -196,7 +195,7 @@ class Stage(Scratch):
 
     def merge_known_keys(self) -> None:
         """Those of them that something read has, too."""
-        self._run(_KEY_INDEX)
+        self._index(*_KEY_INDEX)
         self._run(
             "INSERT INTO seen_key SELECT rule, hash, 0, entity FROM known_key AS k WHERE EXISTS "
             "(SELECT 1 FROM seen_key AS s WHERE s.rule = k.rule AND s.hash = k.hash)"
@@ -204,13 +203,13 @@ class Stage(Scratch):
 
     def keyed(self, rule: int, hashes: Sequence[int]) -> list[tuple[int, int]]:
         """(seen id or 0, entity or 0) of what was read with one of these key hashes."""
-        self._run(_KEY_INDEX)
+        self._index(*_KEY_INDEX)
         marks = ",".join("?" * len(hashes))
         sql = f"SELECT seen, entity FROM seen_key WHERE rule = ? AND hash IN ({marks})"
         return self._run(sql, (rule, *hashes))
 
     def keys_in_order(self) -> Iterator[list[tuple[int, int, int, int]]]:
-        self._run(_KEY_INDEX)
+        self._index(*_KEY_INDEX)
         return self._rows("SELECT rule, hash, seen, entity FROM seen_key ORDER BY 1, 2, 3, 4")
 
     def number_entities(self) -> None:
@@ -226,7 +225,7 @@ class Stage(Scratch):
 
     def nodes_in_order(self) -> Iterator[list[tuple[int, int, int, int]]]:
         """As `keys_in_order`, with the entity's small number in its place."""
-        self._run(_KEY_INDEX)
+        self._index(*_KEY_INDEX)
         return self._rows(
             "SELECT k.rule, k.hash, k.seen, coalesce(n.number, 0) FROM seen_key AS k "
             "LEFT JOIN node AS n ON n.entity = k.entity "
@@ -239,7 +238,7 @@ class Stage(Scratch):
 
     def components(self) -> Iterator[list[tuple[int, int, int]]]:
         """Ordered by root."""
-        self._run("CREATE INDEX IF NOT EXISTS component_root ON component (root, seen, entity)")
+        self._index("component_root", "component (root, seen, entity)")
         return self._rows("SELECT root, seen, entity FROM component ORDER BY 1, 2, 3")
 
     def seen_under(self, root: int, limit: int) -> list[Seen]:
@@ -257,17 +256,17 @@ class Stage(Scratch):
 
     def add_units(self, rows: Iterable[tuple[int, Any]]) -> None:
         """(entity or 0, what linking found); of one entity the last counts"""
-        packed = [(entity, pickle.dumps(payload, 5)) for entity, payload in rows]
+        packed = [(entity, self._keep(payload)) for entity, payload in rows]
         self._many("INSERT OR REPLACE INTO unit (entity, payload) VALUES (?,?)", packed)
 
     def units_of(self, entities: Sequence[int]) -> list[Any]:
         marks = ",".join("?" * len(entities))
         sql = f"SELECT payload FROM unit WHERE entity IN ({marks}) AND entity > 0 ORDER BY id"
-        return [pickle.loads(payload) for (payload,) in self._run(sql, entities)]
+        return [self._kept(payload) for (payload,) in self._run(sql, entities)]
 
     def units(self) -> Iterator[list[Any]]:
         for block in self._rows("SELECT id, payload FROM unit ORDER BY id"):
-            yield [pickle.loads(payload) for _, payload in block]
+            yield [self._kept(payload) for _, payload in block]
 
     def block(self, entities: Iterable[int]) -> None:
         """Entities in an open identity case: nothing is created for them."""
@@ -282,23 +281,23 @@ class Stage(Scratch):
 
     def add_cases(self, cases: Iterable[Any]) -> None:
         """Of who is who."""
-        packed = [(pickle.dumps(case, 5),) for case in cases]
+        packed = [(self._keep(case),) for case in cases]
         self._many("INSERT INTO who_case (payload) VALUES (?)", packed)
 
     def cases(self) -> Iterator[list[Any]]:
         for block in self._rows("SELECT id, payload FROM who_case ORDER BY id"):
-            yield [pickle.loads(payload) for _, payload in block]
+            yield [self._kept(payload) for _, payload in block]
 
     def add_said(self, rows: Iterable[tuple[str, int, Any]]) -> None:
         """(digest of the case, id, what a person decided of it)"""
-        packed = [(digest, number, pickle.dumps(said, 5)) for digest, number, said in rows]
+        packed = [(digest, number, self._keep(said)) for digest, number, said in rows]
         self._many("INSERT INTO said VALUES (?,?,?)", packed)
 
     def said(self, digest: str) -> Any | None:
         """The latest decision of a case."""
         sql = "SELECT payload FROM said WHERE digest = ? ORDER BY id DESC LIMIT 1"
         found = self._run(sql, (digest,))
-        return pickle.loads(found[0][0]) if found else None
+        return self._kept(found[0][0]) if found else None
 
     def use(self, number: int) -> None:
         """This run acts on that decision."""
@@ -335,26 +334,24 @@ class Stage(Scratch):
             yield [entity for _, entity in block]
 
     def add_drafts(self, drafts: Iterable[Any]) -> None:
-        self._many(
-            "INSERT INTO draft (payload) VALUES (?)", [(pickle.dumps(d, 5),) for d in drafts]
-        )
+        self._many("INSERT INTO draft (payload) VALUES (?)", [(self._keep(d),) for d in drafts])
 
     def drafts(self) -> Iterator[list[Any]]:
         for block in self._rows("SELECT id, payload FROM draft ORDER BY id"):
-            yield [pickle.loads(payload) for _, payload in block]
+            yield [self._kept(payload) for _, payload in block]
 
     # -- what people were asked, and what moved ----------------------------------------------
 
     def add_waiting(self, rows: Iterable[tuple[str, Any]]) -> None:
         """(digest, hold item) of operations held for entities that are not stored yet."""
-        packed = [(digest, pickle.dumps(item, 5)) for digest, item in rows]
+        packed = [(digest, self._keep(item)) for digest, item in rows]
         sql = "INSERT INTO waiting (digest, payload, fate) VALUES (?,?,'')"
         self._many(sql, packed)
         self.any_waiting = True
 
     def waiting(self, digest: str) -> list[Any]:
         found = self._run("SELECT payload FROM waiting WHERE digest = ? ORDER BY id", (digest,))
-        return [pickle.loads(payload) for (payload,) in found]
+        return [self._kept(payload) for (payload,) in found]
 
     def set_fates(self, digests: Iterable[str], fate: str) -> None:
         """What this run did with those of these that wait: "run" or "held"."""
@@ -364,7 +361,7 @@ class Stage(Scratch):
     def fates(self) -> Iterator[list[tuple[Any, str]]]:
         """(hold item, "run", "held" or "" for not planned any more)"""
         for block in self._rows("SELECT payload, fate FROM waiting ORDER BY id"):
-            yield [(pickle.loads(payload), fate) for payload, fate in block]
+            yield [(self._kept(payload), fate) for payload, fate in block]
 
     def add_stale(self, entities: Iterable[int]) -> None:
         """Entities whose records moved between plan and write."""
@@ -396,7 +393,7 @@ class Stage(Scratch):
 
     def _seen(self, sql: str, values: Sequence[Any]) -> list[Seen]:
         return [
-            Seen(i, m, k, e, s, None if r is None else _record(k, pickle.loads(r)), why)
+            Seen(i, m, k, e, s, None if r is None else _record(k, self._kept(r)), why)
             for i, m, k, e, s, r, why in self._run(sql, values)
         ]
 
