@@ -210,7 +210,7 @@ class Session:
         return True
 
     def _run_dry(self, flow: str, options: RunOptions, folder: Path) -> RunReport:
-        empty = Store.open(
+        empty = self._opener(
             "sqlite:///empty.db", seams=self.seams, deployment=None, create=True, state_dir=folder
         )
         try:

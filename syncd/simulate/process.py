@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine
 
@@ -22,8 +25,10 @@ from syncd.secrets import Secrets
 from syncd.simulate.systems import Adapter
 from syncd.simulate.tasks import Crash, Tasks
 from syncd.simulate.world import World
+from syncd.store import connect
 from syncd.store.connect import Place
-from syncd.store.database import Store
+from syncd.store.database import PATIENCE, Store
+from syncd.store.direct import Kept
 from syncd.store.lease import Fence
 
 CONNECTOR = "simulated"
@@ -31,33 +36,60 @@ DEPLOYMENT = "simulation"
 
 
 class Desk:
-    """The folder in which lives are played, one after the other, and an empty store to begin
-    each with: making one by its migrations costs more than a whole life."""
+    """The folder in which lives are played, one after the other. All have the same state's file,
+    emptied before each: to make one by its migrations, and connections to it that know their
+    statements, costs more than a whole life."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.state = folder / "state"
         self._empty = folder / "empty"
+        self._rows: dict[str, list[tuple[Any, ...]]] = {}
 
     @property
     def url(self) -> str:
         return f"sqlite:///{self.state / 'state.db'}"
 
     def remove(self) -> None:
+        FragileStore.forget(connect.locate(self.url, self.state))
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def clear(self, world: World) -> None:
+        """Nothing was ever synced."""
+        if not self._rows:
+            self._begin(world)
+            return
+        shutil.copy(self._counter, self.state)
+        with FragileStore.bare(connect.locate(self.url, self.state)) as db:
+            db.execute("PRAGMA foreign_keys = OFF")
+            db.execute("BEGIN IMMEDIATE")
+            for table, rows in self._rows.items():
+                db.execute(f"DELETE FROM {table}")
+                for row in rows:
+                    db.execute(f"INSERT INTO {table} VALUES ({','.join('?' * len(row))})", row)
+            db.execute("COMMIT")
+            db.execute("PRAGMA foreign_keys = ON")
+
+    def lend(self, folder: Path) -> None:
+        """The empty state, as `empty.db` in another folder."""
+        shutil.copy(self._empty / "state.db", folder / "empty.db")
+        shutil.copy(self._counter, folder)
+
+    def _begin(self, world: World) -> None:
         shutil.rmtree(self.state, ignore_errors=True)
-        if not self._empty.exists():
-            self.state.mkdir(parents=True)
-            store = Store.open(
-                self.url, seams=seams(world), deployment=DEPLOYMENT, create=True,
-                state_dir=self.state,
-            )  # fmt: skip
-            store.close()
-            shutil.copytree(self.state, self._empty)
-        else:
-            shutil.copytree(self._empty, self.state)
+        self.state.mkdir(parents=True)
+        Store.open(
+            self.url, seams=seams(world), deployment=DEPLOYMENT, create=True, state_dir=self.state
+        ).close()
+        shutil.copytree(self.state, self._empty)
+        with FragileStore.bare(connect.locate(self.url, self.state)) as db:
+            tables = "SELECT name FROM sqlite_master WHERE type = 'table'"
+            for (name,) in db.execute(tables).fetchall():
+                self._rows[name] = db.execute(f"SELECT * FROM {name}").fetchall()
+
+    @property
+    def _counter(self) -> Path:
+        return self._empty / f"{DEPLOYMENT}.counter"
 
 
 def seams(world: World) -> Seams:
@@ -65,21 +97,42 @@ def seams(world: World) -> Seams:
 
 
 class FragileStore(Store):
-    """The real store, whose process may die around each of its transactions."""
+    """The real store, whose process may die around each of its transactions.
+
+    Connections are kept for the next process, with the statements that they know. What one that
+    died had begun is rolled back on the way out of the transaction.
+    """
 
     world: World
-    # Of stores that were closed: making engines and their statements anew costs more than a run.
     spare: ClassVar[dict[Place, list[tuple[Engine, Engine]]]] = {}
-    ended = False
+    lines: ClassVar[WeakKeyDictionary[Engine, Kept]] = WeakKeyDictionary()
+
+    def __init__(self, place: Place, deployment: str, **rest: Any) -> None:
+        super().__init__(place, deployment, **rest)
+        self._reads = self.lines.setdefault(self._readers, self._reads)
+        self._writes = self.lines.setdefault(self._writer, self._writes)
+        self._open = True
 
     @staticmethod
     def engines(place: Place, patience: float) -> tuple[Engine, Engine]:
         spare = FragileStore.spare.get(place)
         return spare.pop() if spare else Store.engines(place, patience)
 
-    def close(self) -> None:
-        super().close()
-        self._spare()
+    @classmethod
+    @contextmanager
+    def bare(cls, place: Place) -> Iterator[sqlite3.Connection]:
+        """The driver's connection to a state that no process uses."""
+        both = cls.engines(place, PATIENCE)
+        with cls.lines.setdefault(both[1], Kept(both[1])).lent() as conn:
+            driver: Any = conn.connection.driver_connection
+            yield driver
+        cls.spare.setdefault(place, []).append(both)
+
+    @classmethod
+    def forget(cls, place: Place) -> None:
+        for engine in chain.from_iterable(cls.spare.pop(place, [])):
+            cls.lines.pop(engine, Kept(engine)).close()
+            engine.dispose()
 
     @contextmanager
     def write(self, fence: Fence | None = None) -> Iterator[Connection]:
@@ -91,15 +144,17 @@ class FragileStore(Store):
 
     def abandon(self) -> None:
         """What the operating system does for a process that died."""
-        self._drop()
+        self._let_go()
+
+    def _drop(self) -> None:
+        """Its connections stay."""
+
+    def _let_go(self) -> None:
         if self._gate is not None:
             self._gate.close()
         self._counter.close()
-        self._spare()
-
-    def _spare(self) -> None:
-        if not self.ended:
-            self.ended = True
+        if self._open:
+            self._open = False
             self.spare.setdefault(self.place, []).append((self._readers, self._writer))
 
 
@@ -158,6 +213,10 @@ class Process:
         return self._session
 
     def _open_store(self, url: str, **options: Any) -> Store:
+        folder: Path = options["state_dir"]
+        if folder != self.desk.state:  # the empty one of a first dry run
+            self.desk.lend(folder)
+            return Store.open(url, **options)
         store = FragileStore.open(url, **options)
         assert isinstance(store, FragileStore)
         store.world = self.world

@@ -190,6 +190,10 @@ class Store:
                 with translated(self.place):
                     self._mark.remove(self._writer)
             self._drop()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Of what it holds in this process, whatever became of the rest."""
         shut((self._readers, self._writer), self._gate)
         self._counter.close()
 
