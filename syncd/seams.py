@@ -24,6 +24,11 @@ class Clock(Protocol):
         """Seconds that only grow; deadlines and durations use these."""
 
 
+def instant_text(moment: datetime) -> str:
+    """An instant in UTC as the state keeps it. (`strftime` takes ten times as long.)"""
+    return f"{moment.isoformat(timespec='microseconds')[:26]}Z"
+
+
 class Sleep(Protocol):
     def __call__(self, seconds: float) -> None:
         """Wait; returns early only by raising `errors.Interrupted`."""

@@ -25,6 +25,7 @@ from syncd.engine.displace import displace
 from syncd.engine.failpoint import failpoint
 from syncd.engine.planning import operation_digest
 from syncd.errors import AccessDenied, LeaseLost, SchemaChanged, SyncdError, Unreachable
+from syncd.seams import instant_text
 from syncd.store import events, journal, lease, quarantine, shadow
 from syncd.store.events import Event
 from syncd.store.journal import JournalEntry, OpState, Settlement
@@ -99,7 +100,7 @@ def _batches(
                 where=f"flow {context.open.name}",
                 hint="another process may have taken the flow over; the next run goes on",
             )
-        limit = lease.not_after(store, fence).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        limit = instant_text(lease.not_after(store, fence))
         with store.write(fence) as conn:
             batch = (
                 journal.next_planned(conn, context.flow, name, kind, after=after, limit=size)
@@ -431,4 +432,4 @@ def _down(context: RunContext, name: str, error: SyncdError) -> None:
 
 
 def _text(context: RunContext) -> str:
-    return context.seams.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return instant_text(context.seams.clock.now())

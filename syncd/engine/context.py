@@ -15,7 +15,7 @@ from syncd.engine.beginning import Begun
 from syncd.engine.opening import OpenFlow
 from syncd.engine.pull import Pulled, Reader
 from syncd.engine.result import RunOptions, RunReport
-from syncd.seams import Seams
+from syncd.seams import Seams, instant_text
 from syncd.store import conflicts
 from syncd.store.database import Store
 from syncd.store.identity import never_blocks
@@ -75,7 +75,7 @@ class RunContext:
 
     @property
     def at(self) -> str:
-        return self.now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return instant_text(self.now)
 
     def said(self, conn: Connection, case: Case) -> Decision | None:
         """What a person decided of a case of no entity, last of all."""

@@ -308,6 +308,8 @@ def _still_same(context: RunContext, conn: Connection) -> None:
         for records in shown:
             ids = sorted({homes[record] for record in records if record in homes})
             _same_entity(context, conn, [known[i] for i in ids])
+        if len(stored) < CHUNK:
+            return
 
 
 def _same_entity(context: RunContext, conn: Connection, entities: Sequence[Entity]) -> None:

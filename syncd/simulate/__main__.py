@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import orjson
 
+from syncd.host import calm_collector
 from syncd.simulate import campaign
 from syncd.simulate.generate import script as generated
 from syncd.simulate.script import Script, load
@@ -49,6 +50,7 @@ def main(
     script: Path | None,
 ) -> None:
     """Simulated lives of a flow under faults, each judged by an oracle of its own."""
+    calm_collector()
     if script is not None:
         one(load(orjson.loads(script.read_bytes())), show, small)
         return

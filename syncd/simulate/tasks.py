@@ -6,10 +6,11 @@ where it calls a system and where it ends, never between: a seed gives one order
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from syncd.simulate.clock import Chance
 
@@ -33,7 +34,7 @@ class Tasks:
         self.dead = False
 
     def spawn(self, work: Callable[[], T], name: str) -> Task[T]:
-        return Task(self, work, name)
+        return Task(self, work)
 
     def queue(self, size: int) -> Queue:
         return Queue(self, size)
@@ -103,25 +104,49 @@ def _end(work: Callable[[], T]) -> Callable[[], T]:
     return lambda: value
 
 
+class _Hand:
+    """A thread that does one task after the other: to start one for each costs more than most of
+    them do."""
+
+    idle: ClassVar[list[_Hand]] = []
+
+    def __init__(self) -> None:
+        self.baton = _baton()
+        self.run: Callable[[], None] = lambda: None
+        threading.Thread(target=self._work, name="simulated", daemon=True).start()
+
+    @classmethod
+    def with_work(cls, run: Callable[[], None]) -> _Hand:
+        """Does it as soon as it gets the baton. Nobody else does anything meanwhile."""
+        hand = cls.idle.pop() if cls.idle else cls()
+        hand.run = run
+        return hand
+
+    def _work(self) -> None:
+        while True:
+            self.baton.acquire()
+            self.run()
+
+
+os.register_at_fork(after_in_child=_Hand.idle.clear)  # threads stay behind
+
+
 class Task(Generic[T]):
-    def __init__(self, tasks: Tasks, work: Callable[[], T], name: str) -> None:
+    def __init__(self, tasks: Tasks, work: Callable[[], T]) -> None:
         self._tasks = tasks
         self._end: Callable[[], T] | None = None
-        baton = _baton()
 
         def run() -> None:
-            baton.acquire()
             self._end = _end(work)
+            _Hand.idle.append(hand)  # before another goes on, who may need one
             tasks.hand_on()
 
-        self._thread = threading.Thread(target=run, name=name, daemon=True)
-        self._thread.start()
-        tasks.join(baton)
+        hand = _Hand.with_work(run)
+        tasks.join(hand.baton)
 
     def wait(self) -> None:
         while self._end is None:
             self._tasks.switch()
-        self._thread.join()
 
     def result(self) -> T:
         self.wait()

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, bindparam, func, select
+from sqlalchemy import BindParameter, Connection, Select, bindparam, func, select
 from sqlalchemy import text as sql
 
 from syncd.core.model import Case, CaseKind
@@ -22,6 +23,8 @@ DECIDED = "decided"
 CLOSED = "closed"
 
 NO_ENTITY = 0
+
+_NO_LIMIT = 1 << 62
 
 # In the words of the partial indexes, so that the databases see that they apply.
 NOT_CLOSED = sql("case_.state != 'closed'")
@@ -211,19 +214,25 @@ def open_cases(
     limit: int | None = None,
 ) -> list[StoredCase]:
     """Cases not closed, oldest first. state: OPEN (undecided) or DECIDED, else both."""
-    query = select(tables.case_).where(NOT_CLOSED, _C.id > after).order_by(_C.id)
-    if flow is not None:
-        query = query.where(_C.flow_id == flow)
-    if kind is not None:
-        query = query.where(_C.kind == kind.value)
-    if entity is not None:
-        query = query.where(_C.entity_id == entity)
-    if state is not None:
-        query = query.where(_C.state == state)
+    limit = _NO_LIMIT if limit is None else limit
+    said = {"flow": flow, "kind": kind and kind.value, "entity": entity, "state": state}
+    asked = {name: value for name, value in said.items() if value is not None}
+    query = _open_cases(frozenset(asked))
     if field is not None:
         # The list is canonical JSON: a name stands in it quoted, and nothing else does.
         query = query.where(_C.fields.contains(codec.text(field), autoescape=True))
-    return [_stored(row) for row in conn.execute(query.limit(limit))]
+    rows = conn.execute(query, {**asked, "after": after, "limit": limit})
+    return [_stored(row) for row in rows]
+
+
+@cache
+def _open_cases(asked: frozenset[str]) -> Select[Any]:
+    """By what is asked for; one statement each, which is then known."""
+    query = select(tables.case_).where(NOT_CLOSED, _C.id > bindparam("after")).order_by(_C.id)
+    columns = {"flow": _C.flow_id, "kind": _C.kind, "entity": _C.entity_id, "state": _C.state}
+    for name in sorted(asked):
+        query = query.where(columns[name] == bindparam(name))
+    return query.limit(bindparam("limit"))
 
 
 def cases_of(conn: Connection, flow: int, entities: Sequence[int]) -> dict[int, tuple[Case, ...]]:

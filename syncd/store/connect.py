@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ _NOT_LET_IN = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Place:
     """path: of the SQLite file; schema: of the PostgreSQL database. One of them is set.
 
@@ -54,6 +55,11 @@ class Place:
     name: str
     path: Path | None = None
     schema: str | None = None
+
+    @cached_property
+    def log(self) -> Path:
+        """The write-ahead log of the SQLite file."""
+        return Path(f"{self.path}-wal")
 
 
 def locate(url: str, base: Path) -> Place:

@@ -307,7 +307,7 @@ def wal_size(place: Place) -> int:
     if place.path is None:
         return 0
     try:
-        return place.path.with_name(place.path.name + "-wal").stat().st_size
+        return place.log.stat().st_size
     except FileNotFoundError:
         return 0
 

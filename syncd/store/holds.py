@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, bindparam, func, select, tuple_
+from sqlalchemy import BindParameter, Connection, Select, bindparam, func, select, tuple_
 from sqlalchemy import text as sql
 
 from syncd.core.hashing import digest as digest_of
@@ -307,12 +308,20 @@ def _close_if_done(conn: Connection, hold_id: int, at: str) -> None:
 
 def holds(conn: Connection, flow: int | None = None, *, state: str | None = OPEN) -> list[Hold]:
     """Oldest first; state None: all that ever were."""
+    asked = {"flow": flow, "state": state}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    return [_hold(row) for row in conn.execute(_holds(frozenset(asked)), asked)]
+
+
+@cache
+def _holds(asked: frozenset[str]) -> Select[Any]:
+    """By what is asked for; one statement each, which is then known."""
     query = _HOLDS
-    if flow is not None:
-        query = query.where(_H.flow_id == flow)
-    if state is not None:
-        query = query.where(_H.state == state)
-    return [_hold(row) for row in conn.execute(query)]
+    if "flow" in asked:
+        query = query.where(_H.flow_id == bindparam("flow"))
+    if "state" in asked:
+        query = query.where(_H.state == bindparam("state"))
+    return query
 
 
 def hold(conn: Connection, hold_id: int) -> Hold | None:

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, bindparam, select, text
 from sqlalchemy.engine import Row
 
 from syncd.errors import FlowBusy, LeaseLost
-from syncd.seams import Holder, Seams
+from syncd.seams import Holder, Seams, instant_text
 from syncd.store.admit import admit_revision
 from syncd.store.lifecycle import facts
 from syncd.store.tables import lease
@@ -260,7 +260,7 @@ def server_now(conn: Connection) -> datetime | None:
 
 
 def _text(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return instant_text(moment.astimezone(UTC))
 
 
 def _time(text_: str) -> datetime:

@@ -45,7 +45,8 @@ def read(state_dir: Path, deployment: str) -> Sidecar | None:
     """Raises StoreRefused for a file that is not readable as one."""
     path = _path(state_dir, deployment)
     try:
-        text = path.read_text("utf-8")
+        with path.open("rb", buffering=0) as file:
+            text = file.read()
     except FileNotFoundError:
         return None
     except OSError as error:
