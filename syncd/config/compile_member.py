@@ -113,23 +113,23 @@ class MemberCompiler:
 
     def _unfit(self) -> list[ConfigError]:
         """What the mapping says of each field, one by one, so that each has its line."""
+        try:
+            self._mapping(self._maps())
+        except ConfigError as error:
+            whole = error
+        else:
+            return []
         found = []
         for field_map in self._maps():
             try:
                 self._mapping([field_map])
             except ConfigError as error:
-                path = (*self.path, "fields", field_map.field)
-                found.append(
-                    self.loaded.error(Problem(path, error.message, error.code, error.hint))
-                )
-        if found:
-            return found
-        try:
-            self._mapping(self._maps())
-        except ConfigError as error:
-            path = (*self.path, "fields")
-            return [self.loaded.error(Problem(path, error.message, error.code, error.hint))]
-        return []
+                found.append(self._unfitting(error, field_map.field))
+        return found or [self._unfitting(whole)]
+
+    def _unfitting(self, error: ConfigError, *field: str) -> ConfigError:
+        path = (*self.path, "fields", *field)
+        return self.loaded.error(Problem(path, error.message, error.code, error.hint))
 
     def compiled(self) -> CompiledMember:
         mapping = self._mapping(self._maps())

@@ -14,9 +14,10 @@ from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from operator import itemgetter
 from types import TracebackType
 from typing import Any, cast
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 from sqlalchemy import Connection, CursorResult, Engine
 from sqlalchemy.exc import DBAPIError, MultipleResultsFound, NoResultFound
@@ -87,23 +88,20 @@ class Direct(Connection):
     def _plan(self, statement: Any, parameters: Any) -> _Plan | None:
         if not self._is_short or not (parameters is None or isinstance(parameters, dict)):
             return None
-        plans = _PLANS.get(statement)
-        if plans is None:
+        known = _PLANS.get(id(statement))
+        if known is None:
             # Most of those made for one question are never asked again.
-            _PLANS[statement] = {}
+            _note(statement)
             return None
-        names = tuple(parameters) if parameters else ()
+        plans, names = known[1], tuple(parameters) if parameters else ()
         if names not in plans:
             plans[names] = _plan(self, statement, names)
         return plans[names]
 
     def _ask(self, sql: str, values: Sequence[Any]) -> sqlite3.Cursor:
         try:
-            cursor: sqlite3.Cursor = self._driver.cursor()
-            if isinstance(values, list):
-                cursor.executemany(sql, values)
-            else:
-                cursor.execute(sql, values)
+            ask = self._driver.executemany if isinstance(values, list) else self._driver.execute
+            cursor: sqlite3.Cursor = ask(sql, values)
         except sqlite3.Error as error:
             raise DBAPIError.instance(
                 sql, None, error, sqlite3.Error, hide_parameters=True, dialect=self.dialect
@@ -120,19 +118,12 @@ class _Plan:
         sql: str,
         takes: Sequence[tuple[str, Any, Process | None]],
         shows: Sequence[tuple[int, Process]],
+        names: Sequence[str],
     ) -> None:
         self.sql = sql
-        self._takes = takes
         self._shows = shows
         self._make: Make | None = None
-
-    def values(self, given: Mapping[str, Any]) -> tuple[Any, ...]:
-        return tuple(
-            [
-                given.get(name, value) if process is None else process(given.get(name, value))
-                for name, value, process in self._takes
-            ]
-        )
+        self.values = _picker(takes, names)
 
     def answer(self, cursor: sqlite3.Cursor) -> CursorResult[Any]:
         if self._make is None:
@@ -153,8 +144,32 @@ class _Plan:
         return make
 
 
-# By statement, then by the names of the values given: they decide what an INSERT or UPDATE says.
-_PLANS: WeakKeyDictionary[Any, dict[tuple[str, ...], _Plan | None]] = WeakKeyDictionary()
+def _picker(
+    takes: Sequence[tuple[str, Any, Process | None]], names: Sequence[str]
+) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    """What makes the values that were given under these names those of the driver, in order."""
+    if len(takes) > 1 and all(name in names and process is None for name, _, process in takes):
+        return itemgetter(*(name for name, _, _ in takes))
+
+    def pick(given: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(
+            [
+                given.get(name, value) if process is None else process(given.get(name, value))
+                for name, value, process in takes
+            ]
+        )
+
+    return pick
+
+
+# By statement, as long as there is one, then by the names of the values given: they decide what an
+# INSERT or UPDATE says. (By its id: a WeakKeyDictionary takes as long as a small statement.)
+_PLANS: dict[int, tuple[ref[Any], dict[tuple[str, ...], _Plan | None]]] = {}
+
+
+def _note(statement: Any) -> None:
+    here = id(statement)
+    _PLANS[here] = ref(statement, lambda _: _PLANS.pop(here, None)), {}
 
 
 def _plan(conn: Connection, statement: Any, names: tuple[str, ...]) -> _Plan | None:
@@ -183,7 +198,7 @@ def _plan(conn: Connection, statement: Any, names: tuple[str, ...]) -> _Plan | N
         process = column.type.dialect_impl(dialect).result_processor(dialect, None)
         if process is not None:
             shows.append((place, process))
-    return _Plan(str(made), takes, shows)
+    return _Plan(str(made), takes, shows, names)
 
 
 def _row(values: Sequence[Any]) -> Any:
