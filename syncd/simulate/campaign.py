@@ -90,20 +90,17 @@ def desk() -> Desk:
     return Desk(Path(tempfile.mkdtemp(prefix="syncd-simulate-", dir=base)))
 
 
-def chunk(seeds: range) -> Count:
+def chunk(seeds: range, here: Desk) -> Count:
     """Plays these one after the other."""
-    here, count = desk(), Count()
-    try:
-        for seed in seeds:
-            trace = live(generated(seed), here)
-            count.seeds += 1
-            count.edits += trace.edits
-            count.calls += trace.calls
-            count.runs += len(trace.runs)
-            count.fired = dict(Counter(count.fired) + Counter(trace.fired))
-            count.broken += [(seed, text) for text in trace.broken[:3]]
-    finally:
-        here.remove()
+    count = Count()
+    for seed in seeds:
+        trace = live(generated(seed), here)
+        count.seeds += 1
+        count.edits += trace.edits
+        count.calls += trace.calls
+        count.runs += len(trace.runs)
+        count.fired = dict(Counter(count.fired) + Counter(trace.fired))
+        count.broken += [(seed, text) for text in trace.broken[:3]]
     return count
 
 
@@ -138,12 +135,27 @@ def campaign(
 
 
 def _played(parts: Sequence[range], processes: int) -> Iterator[tuple[range, Count]]:
-    if processes < 2 or len(parts) < 2:
-        for part in parts:
-            yield part, chunk(part)
-        return
-    with ProcessPoolExecutor(processes) as pool:
-        yield from zip(parts, pool.map(chunk, parts), strict=True)
+    base = desk()
+    try:
+        if processes < 2 or len(parts) < 2:
+            for part in parts:
+                yield part, chunk(part, base)
+            return
+        with ProcessPoolExecutor(processes, initializer=_begin, initargs=(base.folder,)) as pool:
+            yield from zip(parts, pool.map(_chunk, parts), strict=True)
+    finally:
+        base.remove()
+
+
+_here: list[Desk] = []  # of a process that plays chunks
+
+
+def _begin(folder: Path) -> None:
+    _here[:] = [Desk(folder / f"{os.getpid()}")]
+
+
+def _chunk(seeds: range) -> Count:
+    return chunk(seeds, _here[0])
 
 
 class Ledger:
