@@ -123,10 +123,10 @@ def echo_taken_for_edit(
 
 @defect("I2", (settle, "_unknown"), may=faults("lost", "half", "silent", "missing", "mute"))
 def unknown_moves_the_base(
-    unknown: Callable[..., Entity], entity: Entity, operation: Operation
+    unknown: Callable[..., Entity], entity: Entity, operation: Operation, tick: int
 ) -> Entity:
     """The base moves to what was sent though nobody knows whether it arrived."""
-    entity = unknown(entity, operation)
+    entity = unknown(entity, operation, tick)
     link = entity.links.get(operation.member)
     if operation.kind is not OpKind.UPDATE or link is None:
         return entity
