@@ -34,7 +34,7 @@ check: $(STAMP)  ## style, types, and who imports whom
 kill: $(STAMP)   ## the real process killed: KILLS=1000 at random, EACH=20 at every named point
 	SYNCD_KILLS=$(KILLS) SYNCD_KILLS_EACH=$(EACH) SYNCD_SEED=$$(date +%s) \
 	SYNCD_DISK_CALLS=$(EACH) SYNCD_REQUIRE_SERVERS=1 $(BIN)/pytest \
-	tests/acceptance/test_kill.py tests/acceptance/test_server_crash.py tests/acceptance/test_disk.py
+	$(addprefix tests/acceptance/test_,kill.py server_crash.py disk.py time_moved.py)
 
 simulate: $(STAMP) ## simulated lives of a flow under faults: SEEDS=1..2000
 	$(BIN)/python -m syncd.simulate $(SEEDS) --ledger .simulate/ledger.jsonl

@@ -15,7 +15,7 @@ from random import Random
 
 import pytest
 from disk import Disk, NoCompiler, compiled
-from killloop import Loop
+from killloop import Loop, share
 from killworld import VARIANTS, World
 from servers import REQUIRED, ServerMissing, Servers
 
@@ -61,7 +61,7 @@ def disk_of(loop: Loop, library: Path, files: str = "state") -> Disk:
     return Disk(library, loop.world.folder.resolve() / files, loop.world.folder / "disk.log")
 
 
-@pytest.mark.parametrize("name", ["receipts", "transaction"])
+@pytest.mark.parametrize("name", share("transaction", "receipts", "business"))
 def test_f52_i8_the_power_is_cut_and_what_was_not_synced_is_lost(
     make: Make, library: Path, name: str
 ) -> None:
@@ -104,8 +104,7 @@ def test_f52_f55_a_disk_that_lied_about_its_syncs_is_found_out(make: Make, libra
 
 @pytest.mark.parametrize(
     ("kind", "error", "times"),
-    [("W", errno.ENOSPC, 0), ("W", errno.EIO, 1), ("S", errno.EIO, 1)],
-    ids=["full", "write-fails-once", "sync-fails-once"],
+    share(("S", errno.EIO, 1), ("W", errno.ENOSPC, 0), ("W", errno.EIO, 1), few=2),
 )
 def test_f53_i8_a_disk_that_refuses_ends_the_run_with_one_message(
     make: Make, library: Path, kind: str, error: int, times: int

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 from crashing import CrashingPostgres, crashing
-from killloop import Answer, Loop
+from killloop import Answer, Loop, share
 from killworld import VARIANTS, World
 from servers import REQUIRED, ServerMissing, Servers
 
@@ -103,7 +103,7 @@ def failed(answer: Answer, *codes: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "how"), [("receipts", signal.SIGQUIT), ("transaction", signal.SIGKILL)]
+    ("name", "how"), share(("transaction", signal.SIGKILL), ("receipts", signal.SIGQUIT))
 )
 def test_f58_i2_i4_a_target_crashed_before_the_commit_of_a_write(
     make: Make, server: CrashingPostgres, name: str, how: signal.Signals
@@ -117,7 +117,7 @@ def test_f58_i2_i4_a_target_crashed_before_the_commit_of_a_write(
     after(loop, server)
 
 
-@pytest.mark.parametrize("name", ["transaction", "business"])
+@pytest.mark.parametrize("name", share("transaction", "business", "receipts"))
 def test_f58_i2_i4_a_target_crashed_during_the_commit_of_a_write(
     make: Make, server: CrashingPostgres, name: str
 ) -> None:
@@ -148,7 +148,9 @@ def test_f58_i2_i4_a_target_crashed_between_two_rows_of_a_write(
     after(loop, server)
 
 
-@pytest.mark.parametrize("point", ["recording", "before-commit"])
+@pytest.mark.parametrize(
+    "point", share("before-commit", "recording", "marked-sent", "settling", "finishing")
+)
 def test_f58_i8_the_state_crashed(make: Make, server: CrashingPostgres, point: str) -> None:
     """What was not recorded was not sent; what was sent is found."""
     loop = make("transaction-pg", "state")
@@ -168,8 +170,7 @@ def test_f58_i8_the_state_crashed_during_a_commit_and_came_back(
     with server.answering_no_commit():
         run.send_signal(signal.SIGCONT)
         loop.until(run, server.waiting_for_standby)
-    server.crash()
-    server.restart()
+        server.crash()
     answer = loop.end(run)
     assert answer.code in (0, 3), answer
     loop.judge.hear()

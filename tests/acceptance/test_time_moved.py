@@ -9,7 +9,7 @@ from random import Random
 import psycopg
 import pytest
 from disk import NoCompiler, compiled
-from killloop import Loop, Moment
+from killloop import Loop, Moment, share
 from killworld import VARIANTS, World
 from servers import REQUIRED, ServerMissing, Servers
 from sqlalchemy.engine import make_url
@@ -44,7 +44,7 @@ def make(servers: Servers) -> Iterator[Make]:
         world.close()
 
 
-@pytest.mark.parametrize("name", ["receipts", "transaction-pg"])
+@pytest.mark.parametrize("name", share("receipts", "transaction-pg"))
 def test_f37_f51_the_wall_clock_jumps_while_runs_are_killed(
     make: Make, name: str, tmp_path: Path
 ) -> None:
@@ -112,7 +112,7 @@ def yesterday(loop: Loop) -> None:
     loop.judge.hear()
 
 
-@pytest.mark.parametrize("name", ["transaction", "transaction-pg"])
+@pytest.mark.parametrize("name", share("transaction-pg", "transaction"))
 def test_f55_i2_i4_i14_yesterdays_state_is_refused_and_rebuilt_without_loss(
     make: Make, name: str
 ) -> None:
