@@ -20,7 +20,7 @@ from syncd.config.load import Loaded
 from syncd.engine.opening import OpenFlow, memory, open_flow
 from syncd.engine.result import RunOptions, RunReport
 from syncd.engine.run import run_flow
-from syncd.errors import ConfigError, StoreUnwritable, SyncdError
+from syncd.errors import ConfigError, StoreUnwritable, SyncdError, SystemFault
 from syncd.registry import Registry
 from syncd.seams import Holder, Seams
 from syncd.secrets import Secrets
@@ -168,7 +168,7 @@ class Session:
         self._check_receipts(opened, store)
         report = self._run(opened, store, options)
         if not options.dry_run:
-            self._leave_receipts(opened, store)
+            self._leave_receipts(opened, store, report)
         return report
 
     def _run(self, opened: OpenFlow, store: Store, options: RunOptions) -> RunReport:
@@ -234,7 +234,9 @@ class Session:
             },
         )
 
-    def _leave_receipts(self, opened: OpenFlow, store: Store) -> None:
+    def _leave_receipts(self, opened: OpenFlow, store: Store, report: RunReport) -> None:
+        """A system that is gone by now keeps the number it had, which is too low and no harm: what
+        the run did is told all the same."""
         kept = [
             member.system
             for name, member in opened.compiled.members.items()
@@ -245,7 +247,10 @@ class Session:
         with store.read() as conn:
             tick = store.last_tick(conn)
         for system in kept:
-            self.adapter(system).counter(store.deployment, tick)
+            try:
+                self.adapter(system).counter(store.deployment, tick)
+            except SystemFault as error:
+                report.messages.append(("warning", error.message))
 
 
 @contextmanager

@@ -113,7 +113,9 @@ def test_f58_i2_i4_a_target_crashed_before_the_commit_of_a_write(
     run = loop.held("before-commit")
     server.crash(how)
     run.send_signal(signal.SIGCONT)
-    failed(loop.end(run))
+    answer = loop.end(run)
+    failed(answer)
+    assert {member["name"] for member in answer.flow["members"]} == {"crm", "erp"}
     after(loop, server)
 
 
