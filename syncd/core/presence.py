@@ -203,7 +203,7 @@ def _against(
     found = set(_differing(rules, entity, sides))
     for merged in merges:
         found.update(m for m in merged.edited if m not in deleters)
-        if merged.frozen:
+        if merged.case is not None:  # what waits for our own unknown write is nobody's edit
             found.update(m for m in sides if m not in deleters)
     for member in deleters:
         stood = any(c.source == member for case in entity.cases for c in case.candidates)

@@ -345,7 +345,9 @@ def _finished(rules: FlowRules, entity: Entity) -> bool:
 def _count(
     context: RunContext, name: str, entry: JournalEntry, outcome: Outcome, done: Applied
 ) -> None:
-    member = context.report.members[name]
+    member = context.report.members.get(name)
+    if member is None:
+        return  # it takes part no more: what was sent to it is unknown
     match outcome.status:
         case Status.APPLIED if entry.operation.kind is OpKind.CREATE:
             member.created += 1

@@ -37,12 +37,23 @@ def recover(context: RunContext) -> None:
             if not entries:
                 break
             after = entries[-1].id
-            left = _found_by_key(context, _drop_overtaken(context, entries), done)
-            if left:
+            if member not in context.report.members:
+                _departed(context, member, entries)
+            elif left := _found_by_key(context, _drop_overtaken(context, entries), done):
                 _settle(context, member, token, left, done)
             if limit is None:
                 break
     _tell(context, done)
+
+
+def _departed(context: RunContext, member: str, entries: Sequence[JournalEntry]) -> None:
+    """The member takes part no more, and nobody can be asked until it is back: what was sent to it
+    stays unknown, in sight."""
+    sent = [entry for entry in entries if entry.state is OpState.SENT]
+    if sent:
+        error = f"{member} is not in the config any more"
+        outcomes = [Outcome(entry.op_id, Status.UNKNOWN, error=error) for entry in sent]
+        settle_outcomes(context, member, sent, outcomes, Applied())
 
 
 def _tell(context: RunContext, done: Mapping[str, int]) -> None:
