@@ -70,27 +70,34 @@ class Kind:
         if native is None or (native == "" and self.empty and self.name not in _TEXTS):
             return None
         match self.name:
-            case "text" | "enum":
+            case "text":
                 return _text(native)
+            case "enum":
+                return _one_of(_text(native), self.choices)
             case "integer":
-                return int(native)
+                return _whole(native)
             case "decimal":
-                return f"{Decimal(str(native)):.{self.scale or 0}f}"
+                return _exact(native, self.scale or 0)
             case "boolean":
                 return native if isinstance(native, bool) else _true(native)
             case "date":
-                return str(native)[:10]
+                return _day(str(native))
             case "datetime":
                 return _instant(native, zone or self.zone)
             case "uuid":
                 return str(UUID(bytes=native) if isinstance(native, bytes) else UUID(str(native)))
             case "bytes":
-                return native if family == "text" else base64.b64encode(native).decode()
+                if family == "text":
+                    base64.b64decode(native, validate=True)
+                    return native
+                return base64.b64encode(native).decode()
             case "json" if family == "text":
-                return json.loads(native)
-            case "set" | "list":
+                return _plain_json(json.loads(native))
+            case "set":
                 return list(native)
-        return native
+            case "list":
+                return _plain_json(list(native))
+        return _plain_json(native)
 
     def write(self, value: Any, family: str, zoned: bool = False, zone: str | None = None) -> Any:
         """The opposite, for a column of that family."""
@@ -164,7 +171,50 @@ def folded(text: str, folds: frozenset[str]) -> str:
 def _text(native: Any) -> str:
     if isinstance(native, Decimal):
         return f"{native:.0f}"
-    return native.isoformat() if isinstance(native, time) else str(native)
+    found = native.isoformat() if isinstance(native, time) else str(native)
+    if "\0" in found:
+        raise ValueError("no database keeps it")
+    return found
+
+
+def _one_of(text: str, choices: tuple[str, ...]) -> str:
+    if text not in choices:
+        raise ValueError("no choice")
+    return text
+
+
+def _whole(native: Any) -> int:
+    number = Decimal(str(native))
+    if number != int(number):
+        raise ValueError("no whole number")
+    return int(number)
+
+
+def _exact(native: Any, places: int) -> str:
+    number = Decimal(str(native))
+    if not number.is_finite() or (
+        not isinstance(native, float) and number != round(number, places)
+    ):
+        raise ValueError("it would be rounded")
+    return f"{number:.{places}f}"
+
+
+def _day(text: str) -> str:
+    if text[10:].strip("T :0.Z+"):
+        raise ValueError("a time of day is no date")
+    return date.fromisoformat(text[:10]).isoformat()
+
+
+def _plain_json(value: Any) -> Any:
+    """As it is, if every number in it is one that JSON keeps everywhere."""
+    if isinstance(value, float) and value != value:
+        raise ValueError("no number")
+    if isinstance(value, int) and abs(value) >> 63:
+        raise ValueError("beyond 64 bit")
+    if isinstance(value, (list, tuple, dict)):
+        for part in value.values() if isinstance(value, dict) else value:
+            _plain_json(part)
+    return value
 
 
 def _spelled(value: str, family: str) -> Any:
@@ -175,13 +225,22 @@ def _spelled(value: str, family: str) -> Any:
 
 
 def _true(native: Any) -> bool:
-    return native.strip().lower() in ("true", "t", "1") if isinstance(native, str) else native == 1
+    words = {"true": True, "t": True, "false": False, "f": False}
+    if isinstance(native, str):
+        return words[native]
+    if native not in (0, 1):
+        raise ValueError("neither true nor false")
+    return bool(native)
 
 
 def _instant(native: Any, zone: str | None) -> str:
     at = native if isinstance(native, datetime) else datetime.fromisoformat(str(native))
+    if isinstance(native, str) and len(native) <= len("2026-03-01"):
+        raise ValueError("a day without a time")
     if at.tzinfo is None:
-        at = at.replace(tzinfo=_zone(zone))
+        wall, at = at, at.replace(tzinfo=_zone(zone))
+        if at.astimezone(UTC).astimezone(_zone(zone)).replace(tzinfo=None) != wall:
+            raise ValueError("the clocks skip it")
     return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 

@@ -56,12 +56,13 @@ def described(script: Script, member: str) -> ObjectSchema:
 
 def model_of(script: Script, schemas: Mapping[str, ObjectSchema]) -> Model:
     own = bool(script.objects)
-    types = script.flow["fields"] if own else TYPES
+    flow = whole(script) if own else script.flow
+    types = flow["fields"] if own else TYPES
     kinds = {name: Kind.of(said) for name, said in types.items()}
     places = {}
     for name, schema in schemas.items():
         columns = schema.columns
-        member: Mapping[str, Any] = script.flow["members"][name] if own else _TABLE
+        member: Mapping[str, Any] = flow["members"][name] if own else _TABLE
         places[name] = {
             field: _place(kinds[field], said, columns, member.get("mode", "both"))
             for field, said in member["fields"].items()
@@ -75,6 +76,24 @@ def model_of(script: Script, schemas: Mapping[str, ObjectSchema]) -> Model:
         places,
         lambda member, column, native: shape(native, traits[member].shapes.get(column, "")),
     )
+
+
+def whole(script: Script) -> Mapping[str, Any]:
+    """The flow with what joins it later: members and fields are what they were said to be first."""
+    found: Mapping[str, Any] = script.flow
+    for change in script.changes:
+        found = _joined(found, change.patch)
+    return found
+
+
+def _joined(here: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    made = dict(here)
+    for name, said in more.items():
+        if isinstance(said, Mapping) and isinstance(made.get(name), Mapping):
+            made[name] = _joined(made[name], said)
+        elif name not in made and said is not None:
+            made[name] = said
+    return made
 
 
 def _place(kind: Kind, said: Any, columns: Mapping[str, Column], mode: str) -> Place:

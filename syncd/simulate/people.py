@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from syncd.simulate.odd import odd, respelled
 from syncd.simulate.script import Event
 from syncd.simulate.table import Refusal, Row, Table
 
@@ -72,7 +73,17 @@ class People:
         if name not in model.places[table.name]:
             return
         there = model.read(table.name, row.values)[name]
-        natives = self._entered(table, name, self._edited(table, row, event, there))
+        place = model.places[table.name][name]
+        natives: Mapping[str, Any] | None
+        if event.how == "odd":
+            natives = odd(place, self._world.users)
+        elif event.how == "respelled":
+            column = place.columns[0].name
+            natives = {column: respelled(place, row.values[column])}
+        else:
+            natives = self._entered(table, name, self._edited(table, row, event, there))
+        if natives is None:
+            return
         after = table.update(row.number, natives, self._world.seconds())
         if model.read(table.name, after.values)[name] != there:
             self._world.trace.edits += 1

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from syncd.config.load import Loaded
+from syncd.core import keys
 from syncd.errors import SyncdError
 from syncd.simulate.operators import Operators
 from syncd.simulate.process import Desk, Process, config, fresh_tasks
-from syncd.simulate.script import Script
+from syncd.simulate.script import Round, Script
 from syncd.simulate.tasks import Crash
 from syncd.simulate.trace import RunEnd, Trace
 from syncd.simulate.world import World
@@ -47,7 +48,7 @@ class Life:
             self._operate(number)
             self.world.begin(number)
             self.world.other = self._other
-            self._run(part.mode)
+            self._run(part)
             self.world.end()
         self._settle()
         self.process.close()
@@ -59,7 +60,7 @@ class Life:
         for number in range(len(self.script.rounds), len(self.script.rounds) + SETTLING):
             self.world.clock.seconds += REST
             self.world.begin(number)
-            end = self._run(self.script.settle, settling=True)
+            end = self._run(Round(self.script.settle), settling=True)
             quiet = quiet + 1 if not end.writes else 0
             if quiet == 2:
                 break
@@ -81,12 +82,21 @@ class Life:
             store = self.process.store(self.loaded)
             Operators(self.world, store).act(said)
 
-    def _run(self, mode: str, settling: bool = False) -> RunEnd:
-        trace, world = self.trace, self.world
+    def _record(self, part: Round) -> tuple[str, str] | None:
+        """The native id of an entity run's record; where there is none, one that nobody has."""
+        if part.mode != "entity":
+            return None
+        table = self.world.tables[part.member]
+        rows = [row.number for row in table.live() if row.person == part.person]
+        number = rows[0] if rows else 0
+        return part.member, keys.encode((f"k{number}",) if table.traits.text_keys else (number,))
+
+    def _run(self, part: Round, settling: bool = False) -> RunEnd:
+        trace, world, mode = self.trace, self.world, part.mode
         end = RunEnd(world.round, "", first=len(trace.happenings), settling=settling)
         calls = trace.calls
         try:
-            report = self.process.run(self.loaded, mode)
+            report = self.process.run(self.loaded, mode, self._record(part))
             end.state = str(report.state)
             world.introduced = world.introduced or end.state in ("done", "needs-person")
             end.text = "; ".join(text for _, text in report.messages)
@@ -105,6 +115,7 @@ class Life:
         end.last = len(trace.happenings)
         end.writes = sum(h.who == "syncd" for h in trace.happenings[end.first :])
         end.mode = mode
+        end.person = part.person if mode == "entity" else -1
         trace.runs.append(end)
         return end
 

@@ -167,14 +167,18 @@ class Process:
         self._store: FragileStore | None = None
         living.add(number)
 
-    def run(self, loaded: Loaded, mode: str) -> RunReport:
-        """Raises Crash, and what the engine raises."""
-        session = self._open(loaded)
+    def run(self, loaded: Loaded, mode: str, record: tuple[str, str] | None = None) -> RunReport:
+        """record: member and native id of an entity run. Raises Crash, and what a run raises."""
+        session, name = self._open(loaded), self.world.script.name
+        modes = {"incremental": RunMode.INCREMENTAL, "entity": RunMode.ENTITY}
         options = RunOptions(
-            mode=RunMode.INCREMENTAL if mode == "incremental" else RunMode.FULL,
-            dry_run=mode == "dry",
+            mode=modes.get(mode, RunMode.FULL), dry_run=mode in ("dry", "saved"), record=record
         )
-        return session.run(self.world.script.name, options)
+        report = session.run(name, options)
+        if mode == "saved":
+            only = frozenset(o.digest for o in report.operations if not o.held)
+            report = session.run(name, RunOptions(only=only))
+        return report
 
     def store(self, loaded: Loaded) -> Store:
         return self._open(loaded).store(create=True)

@@ -59,7 +59,8 @@ class Event:
     kind    add | edit | delete | restore (users, at a member) |
             decide | approve | discard | retry (operators, between rounds: step is 0)
     person  whom it is about, by number; operators: which of the open ones
-    how     edit: new | back | blank | same | spelling; others: a choice
+    how     edit: new | back | blank | same | spelling | accent | word | long | odd | respelled;
+            discard: "revert" = the changes behind it are taken back; others: a choice
     """
 
     round: int
@@ -89,10 +90,16 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One run of the engine and the virtual seconds before it. mode: full | incremental | dry"""
+    """One run of the engine and the virtual seconds before it.
+
+    mode    full | incremental | dry | entity (of one record) | saved (a dry run, then its plan)
+    member, person  of an entity run: whose record, and where
+    """
 
     mode: str = "full"
     wait: float = 60.0
+    member: str = ""
+    person: int = 0
 
 
 @dataclass(frozen=True, slots=True)

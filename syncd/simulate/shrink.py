@@ -122,6 +122,8 @@ def _spare(script: Script) -> list[str]:
     said = [*flow["match"], *flow.get("groups", ())]
     needed = {name for names in said for name in ([names] if isinstance(names, str) else names)}
     for member, described in script.objects.items():
+        if member not in flow["members"]:
+            continue  # it joins later
         for name, place in flow["members"][member]["fields"].items():
             columns = place["native"] if isinstance(place, Mapping) else place
             for column in [columns] if isinstance(columns, str) else columns:

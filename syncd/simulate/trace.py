@@ -43,7 +43,8 @@ class Happening:
 
 @dataclass(slots=True)
 class RunEnd:
-    """How one run of the engine came out. state: as the report says, or crash | error: …"""
+    """How one run of the engine came out. state: as the report says, or crash | error: …;
+    person: of an entity run, whose record it was about."""
 
     round: int
     state: str
@@ -54,6 +55,11 @@ class RunEnd:
     last: int = 0
     text: str = ""
     settling: bool = False
+    person: int = -1
+
+    def read(self, person: int) -> bool:
+        """Whether it looked at the records of this person."""
+        return self.mode != "dry" and (self.mode != "entity" or self.person == person)
 
 
 @dataclass(slots=True)

@@ -14,9 +14,11 @@ from pathlib import Path
 import orjson
 import pytest
 
+from syncd.core.folds import FOLDS
+from syncd.core.values import KINDS
 from syncd.simulate.campaign import CHUNK, chunk, desk, live
 from syncd.simulate.faults import FITS
-from syncd.simulate.generate import script
+from syncd.simulate.generate import VARIED, script
 from syncd.simulate.process import Desk
 from syncd.simulate.script import Traits, load
 from syncd.simulate.trace import Trace
@@ -61,11 +63,38 @@ def test_the_seeds_have_all_there_is() -> None:
         assert len({one.flow[name] for one in scripts}) >= 3, name
     hows = {(event.kind, event.how) for one in scripts for event in one.events}
     assert {how for kind, how in hows if kind == "edit"} == {
-        "new", "blank", "back", "same", "spelling",
+        "new", "blank", "back", "same", "spelling", "accent", "word", "long", "odd", "respelled",
     }  # fmt: skip
+    modes = {part.mode for one in scripts for part in one.rounds}
+    assert modes == {"full", "incremental", "dry", "entity", "saved"}
     assert {kind for kind, _ in hows} == {
         "add", "edit", "delete", "restore", "decide", "approve", "discard", "retry",
     }  # fmt: skip
+
+
+def test_the_varied_lives_have_every_type() -> None:
+    """And every fold, every way to keep a field, and every rule of a field."""
+    flows = [script(seed).flow for seed in range(0, 400, VARIED)]
+    fields = [said for flow in flows for said in flow["fields"].values()]
+    assert {said["type"].partition("(")[0] for said in fields} == set(KINDS)
+    assert {fold for said in fields for fold in said.get("fold", ())} == set(FOLDS)
+    assert {option for said in fields for option in said} >= {
+        "owner", "fill", "conflict", "first", "lossy", "exclusive", "private", "null", "zone",
+        "precision", "choices", "limit",
+    }  # fmt: skip
+    places = [p for flow in flows for m in flow["members"].values() for p in m["fields"].values()]
+    options = {option for place in places if isinstance(place, dict) for option in place}
+    assert options == {"native", "lens", "table", "zone", "read_only"}
+    assert {len(flow["match"]) for flow in flows} == {1, 2}
+    assert any(flow.get("groups") for flow in flows)
+
+
+def test_lives_are_as_full_as_real_ones(here: Desk) -> None:
+    """Some forty things that users change, and ten runs."""
+    traces = [live(script(seed), here) for seed in range(20)]
+    deeds = [h for trace in traces for h in trace.happenings if h.who == "user"]
+    assert len(deeds) >= 40 * len(traces)
+    assert sum(len(trace.runs) for trace in traces) >= 10 * len(traces)
 
 
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from syncd.simulate.oracle.edits import met
@@ -11,6 +11,7 @@ from syncd.simulate.oracle.facts import Fields, Flow, StoreView
 from syncd.simulate.trace import Happening, RunEnd, Trace
 
 DAY = 86400.0
+_ENDED = ("done", "needs-person")
 _APPROVED = re.compile(r"hold \d+ delete (\w*): (\d+) operations")
 _Record = tuple[str, int]
 
@@ -142,6 +143,8 @@ class Walk:
         """I6: only what was granted is written."""
         if end is not None and end.mode == "dry":
             self.fail("I6", h, "a dry run writes")
+        if end is not None and not end.read(h.person) and self._apart(h, end.person):
+            self.fail("I6", h, f"a run for the record of p{end.person} writes another's")
         if not flow.is_target(h.member):
             self.fail("I6", h, f"{h.member} is no target")
             return
@@ -157,6 +160,15 @@ class Walk:
             ]
             if moved:
                 self.fail("I6", h, f"{moved} changed and were not sent")
+
+    def _apart(self, h: Happening, person: int) -> bool:
+        """No entity has had records of both."""
+        tied = {
+            self.tied.get((o.member, o.key), 0)
+            for told in (self.people, self.ours)
+            for o in told.get(person, ())
+        }
+        return self.view.ops.get(h.op_id, 0) not in tied - {0}
 
     def _no_duplicate(self, h: Happening, flow: Flow, end: RunEnd | None) -> None:
         """I4. What a user entered while the run was reading, nobody could have known."""
@@ -210,6 +222,8 @@ class Walk:
             return
         if any(o.member != last.member and self._unread(o, last) for o in told[:-1]):
             return
+        if any(self._aside(o, last) for o in told[:-1]):
+            return
         seen = [
             row.after
             for (member, _), row in self.live.items()
@@ -237,6 +251,21 @@ class Walk:
     def _unread(self, said: Happening, gone: Happening) -> bool:
         """The run that heard of the deletion may be the first to see this, too."""
         return self.lags[said.member] > 0 and said.run >= gone.run - 2
+
+    def _aside(self, said: Happening, gone: Happening) -> bool:
+        """An edit of a field that the deleted record has not got, which no run had told of before:
+        what stands elsewhere cannot show it, and it is one against the deletion (law 12)."""
+        if said.before is None or said.after is None or gone.before is None:
+            return False
+        between = any(
+            end.first > said.number and end.last <= gone.number and end.state in _ENDED
+            for end in self.trace.runs
+            if end.mode not in ("dry", "entity")
+        )
+        return not between and any(
+            name not in gone.before and not self.fields.same(name, said.before[name], value)
+            for name, value in said.after.items()
+        )
 
     def _unsure(self, gone: Happening) -> bool:
         """Nothing had proven, before this deletion, that the record had what was last sent to
@@ -273,17 +302,25 @@ class Walk:
             self.fail("I9", h, f"{len(recent)} deletions caused by {cause}, {allowed} are allowed")
 
     def _given(self, h: Happening, flow: Flow) -> None:
-        """I5: every value written was given by somebody who may."""
+        """I5: every value written was given by somebody who may, and as they spelled it: a fold
+        compares, it never rewrites."""
         for name, value in h.sent.items():
             told = self.given.get((h.person, name), [])
-            if name in self.fields.sets or self.operated:
+            if name in self.fields.sets or self.operated or value is None:
                 continue
-            if value is not None and not any(
-                self.fields.same(name, known, value)
+            alike = [
+                known
                 for said, _ in told
                 for known in (said, self.fields.normal(h.member, name, said))
-            ):
+                if self.fields.same(name, known, value)
+            ]
+            if not alike:
                 self.fail("I5", h, f"nobody gave {name} = {value!r}")
+            elif not any(known == value for known in alike):
+                self.fail("I5", h, f"nobody spelled {name} like {value!r}, but {alike[-1]!r}")
+        for group in flow.groups():
+            if not self.operated and not self._together(h, group):
+                self.fail("I5", h, f"nobody gave {' and '.join(group)} together")
         if h.before is None or h.after is None or self._sent_before(h):
             return
         before, after = h.before, h.after
@@ -293,64 +330,33 @@ class Walk:
         ):
             self.fail("I5", h, "what is written stood there already")
 
+    def _together(self, h: Happening, group: Sequence[str]) -> bool:
+        """Law 14: what belongs together stands as a user left it at one member, at one moment; or
+        it is what a user changed, and for the rest what was agreed by then: a field that equals
+        its own base brings that, also where this member had not got it yet."""
+        after = h.after or {}
+        names = [name for name in group if name in after]
+        if len(names) < 2 or not any(name in h.sent for name in names):
+            return True
+        told = self.people.get(h.person, ())
+        if any(all(self._left(o, name, h) for name in names) for o in told):
+            return True
+        agreed = [o for o in self.ours.get(h.person, ()) if o.run < h.run]
+        for edit in told:
+            moved = [n for n in names if edit.before and self._left(edit, n, h)]
+            if moved and any(all(n in moved or self._left(o, n, h) for n in names) for o in agreed):
+                return True
+        return False
+
+    def _left(self, there: Happening, name: str, h: Happening) -> bool:
+        """This happening left the value of that field that another one left, or a form of it."""
+        if there.after is None or h.after is None or name not in there.after:
+            return False
+        value, found = there.after[name], h.after[name]
+        return self.fields.same(name, value, found) or self.fields.same(
+            name, self.fields.kept(h.member, name, value), found
+        )
+
     def _sent_before(self, h: Happening) -> bool:
         """The same operation, or one for the same record whose answer was lost."""
         return any(o.member == h.member and o.key == h.key for o in self.ours.get(h.person, []))
-
-
-def effects(
-    trace: Trace,
-    fields: Fields,
-    flows: Callable[[int], Flow],
-    guessing: Collection[str],
-    view: StoreView,
-) -> Iterator[str]:
-    """I7 and I11: each operation has one effect, and each effect is in the audit.
-
-    guessing  members where a write whose answer was lost is found by its values only
-    """
-    seen: dict[str, int] = {}
-    for h in trace.happenings:
-        if h.who != "syncd":
-            continue
-        seen[h.op_id] = seen.get(h.op_id, 0) + 1
-        if h.what == "insert" and seen[h.op_id] > 1:
-            yield f"I7: operation {h.op_id} made a second record [{h.number}]"
-        rows = view.audit.get(h.op_id, [])
-        if rows and h.before is not None and flows(h.run).is_target(h.member):
-            flow, before = flows(h.run), [str(row["before"]) for row in rows]
-            names = [n for n in fields if flow.maps(h.member, n)]
-            if h.what == "update":
-                names = [n for n in names if n in h.sent]
-            untold = [
-                n for n in names if h.before[n] and not fields.contains(before, n, h.before[n])
-            ]
-            if untold:
-                yield f"I11: the audit of {h.op_id} lacks what {untold} were before [{h.number}]"
-        if not rows:
-            yield f"I11: {h.what} at {h.member} {h.key} is not in the audit [{h.number}]"
-        elif all(row["outcome"] in ("stale", "rejected") for row in rows):
-            if h.member not in guessing:
-                yield f"I11: {h.what} at {h.member} {h.key} never was, says the audit [{h.number}]"
-        elif h.what == "update" and not all(
-            fields.contains([str(row["after"]) for row in rows], name, value, h.member)
-            or value is None
-            for name, value in h.sent.items()
-            if not isinstance(value, list)
-        ):
-            if all(row["outcome"] != "applied" for row in rows):
-                continue
-            lost = {
-                name: value for name, value in h.sent.items()
-                if h.after is not None and h.after[name] == value
-                and not fields.contains([str(row["after"]) for row in rows], name, value, h.member)
-            }  # fmt: skip
-            if lost:
-                yield f"I11: the audit of {h.op_id} lacks {sorted(lost)} [{h.number}]"
-
-
-def ended(runs: Sequence[RunEnd]) -> Iterator[str]:
-    """I17: no run goes on and on."""
-    for end in runs:
-        if end.calls > 2000:
-            yield f"I17: round {end.round} made {end.calls} calls"

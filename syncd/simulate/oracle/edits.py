@@ -56,7 +56,8 @@ def edits(trace: Trace, fields: Fields) -> list[Edit]:
 
 def met(trace: Trace, record: tuple[str, int], number: int, surely: bool) -> bool:
     """Whether a run may have come to know the record, as it is then, before this happening.
-    surely: a run that was still reading, or did not come to its end, does not count."""
+    surely: a run that was still reading, did not come to its end, or was about one record, does not
+    count."""
     entry = _entry(trace, record, number)
     if entry is None:
         return True
@@ -64,7 +65,7 @@ def met(trace: Trace, record: tuple[str, int], number: int, surely: bool) -> boo
     return any(wrote) or any(
         entry.number < end.first
         and (end.last if surely else end.first) <= number
-        and end.mode != "dry"
+        and (end.mode not in _PARTS if surely else end.mode != "dry")
         and (end.state in _ENDED if surely else bool(end.writes) or not _failed(end))
         for end in trace.runs
     )
@@ -81,7 +82,7 @@ def joined(trace: Trace, record: tuple[str, int], number: int, lag: float) -> bo
     return any(
         entry.number < end.first
         and end.last <= number
-        and end.mode != "dry"
+        and end.mode not in _PARTS
         and end.state in (*_ENDED, "failed")
         and f"{entry.member} was not read" not in end.text
         and (end.last == end.first or trace.happenings[end.first].time > entry.time + lag)
@@ -90,6 +91,7 @@ def joined(trace: Trace, record: tuple[str, int], number: int, lag: float) -> bo
 
 
 _ENDED = ("done", "needs-person")
+_PARTS = ("dry", "entity")  # runs that need not have looked at a record
 
 
 def _failed(end: RunEnd) -> bool:

@@ -42,11 +42,13 @@ class Fields:
     def contains(self, texts: Iterable[str], name: str, value: Any, member: str = "") -> bool:
         """Whether a JSON text somewhere holds the value, or what this member's columns say in its
         place."""
+        said = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
         if self.plain[name](value) is None:  # null, or what counts as that
-            return any("null" in text or (value == "" and '""' in text) for text in texts)
+            return any(
+                "null" in text or said in text or (value == "" and '""' in text) for text in texts
+            )
         if isinstance(value, (list, tuple)):
             return any(all(json.dumps(part) in text for part in value) for text in texts)
-        said = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
         if any(said in text for text in texts):
             return True
         return isinstance(value, str) and any(
@@ -107,6 +109,10 @@ class Flow:
             said = [fields.plain[name](values.get(name)) for name in names]
             if not any(one in (None, "", []) for one in said):
                 yield (*names, *map(repr, said))
+
+    def groups(self) -> list[list[str]]:
+        """Fields that change together, as declared."""
+        return [list(group) for group in self.raw.get("groups", ())]
 
     def unanimous(self) -> bool:
         """Whether a record is deleted once all sources have deleted it."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from syncd.simulate.oracle.each import Walk, effects, ended
+from syncd.simulate.oracle.each import Walk
 from syncd.simulate.oracle.facts import Fields, Flow, read_store
 from syncd.simulate.oracle.rest import Rest, Truth
+from syncd.simulate.oracle.told import effects, ended
 from syncd.simulate.script import Script
 from syncd.simulate.trace import Trace
 

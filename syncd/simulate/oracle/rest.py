@@ -250,7 +250,8 @@ class Rest:
         )
 
     def _deleted(self, edit: Edit) -> bool:
-        """A user who saw it deleted the record; where the field is not written, nobody could."""
+        """A user who saw it deleted the record; where the field is not written, or a drifted value
+        stays, nobody could."""
         heard, name = self.flow.heard(), edit.name
         saw: set[tuple[str, int]] = set()  # records whose users put something else in its place
         for h in self.trace.happenings[edit.number :]:
@@ -262,6 +263,7 @@ class Rest:
             if h.what != "delete":
                 continue
             blind = not there or (h.member, name) in self.fields.fixed
+            blind = blind or (self.keeps and not self.flows(h.run).speaks(h.member, name))
             if at in saw or (blind and h.member in heard and self._told(edit)):
                 return True
         return False
@@ -293,7 +295,7 @@ class Rest:
             end.last
             for end in self.trace.runs
             if end.last <= edit.number
-            and end.mode != "dry"
+            and end.read(edit.person)
             and end.state in ("done", "needs-person")
         ]
         if not ends:
@@ -304,16 +306,18 @@ class Rest:
         return False
 
     def _withdrawn(self, edit: Edit) -> bool:
-        """What stood there before an edit that never went anywhere is back: where neither a
-        version nor a time tells, nobody can know that somebody did anything there (law 2)."""
+        """What stood there before an edit that never went anywhere is back: law 2 knows no change.
+        A version, or a time, tells of one where something else was agreed meanwhile (law 5); where
+        there is neither, nobody can know that somebody did anything there."""
         member = self.flows(edit.run).raw["members"].get(edit.member, {})
-        if member.get("version") or member.get("modified"):
-            return False
+        tells = bool(member.get("version") or member.get("modified"))
         name, mine, elsewhere = edit.name, [edit.saw], []
         for h in reversed(self.trace.happenings[: edit.number]):
             if h.person != edit.person or h.after is None or name not in h.after:
                 continue
             if (h.member, h.key) != (edit.member, edit.key):
+                if tells and h.who == "syncd" and name in h.sent:
+                    return False
                 elsewhere.append(h.after[name])
             elif h.before is None or name in h.sent:
                 return False
