@@ -139,6 +139,6 @@ def _limited(column: Column, native: Any) -> None:
             raise Refusal(f"{column.name} takes no null")
     elif isinstance(native, (str, bytes)):
         if column.length is not None and len(native) > column.length:
-            raise Refusal(f"{column.name} takes {column.length} characters")
+            raise Refusal(f"{column.name} takes {column.length} characters, and not {native!r}")
         if column.choices and native not in column.choices:
             raise Refusal(f"{column.name} has no choice {native!r}")

@@ -216,7 +216,9 @@ class Endpoint:
         outcomes = []
         for place, write in enumerate(writes[:many]):
             if kind == "refuse" and fault is not None and place < fault.many:
-                outcomes.append(Outcome(write.op_id, Status.REJECTED, error="it does not like it"))
+                # as many do, it quotes what it was given, whatever that is
+                error = f"it does not like {dict(write.values)}"
+                outcomes.append(Outcome(write.op_id, Status.REJECTED, error=error))
             else:
                 outcomes.append(self._effect(write, check, name))
         if self.table.traits.proof == "transaction" and many:

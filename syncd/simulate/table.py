@@ -161,7 +161,7 @@ class Table:
             for row in self.rows.values():
                 there = [row.values[column] for column in columns]
                 if row.number != but and not row.gone and there == values:
-                    raise Refusal(f"{' and '.join(columns)} is taken", row.number)
+                    raise Refusal(f"{' and '.join(columns)} is taken: {values}", row.number)
 
 
 def shape(value: Any, how: str) -> Any:

@@ -331,6 +331,39 @@ def test_i15_who_lost_the_flow_goes_on_writing(
     assert laws(taken_over(call, late).judged(tmp_path)) == expected
 
 
+def spoken(text: str, private: bool) -> History:
+    """A run says this of the person whose name is p0.17."""
+    name = {"type": "text", "private": private}
+    history = told(History({**FLOW, "fields": {**FLOW["fields"], "name": name}}))
+    history.user("a", 1, person(name="p0.17"))
+    history.syncd("b", 1, person(name="p0.17"), op="edited")
+    history.ends()
+    history.trace.runs[-1].text = text
+    return rests(history)
+
+
+@pytest.mark.parametrize(
+    ("text", "private", "expected"),
+    [
+        ("b refused {'name': 'p0.17'}", True, {"I16"}),
+        ("b refused {'name': 'p0.17'}", False, set()),
+        ("b refused {'name': '***'}", True, set()),
+        ("b refused p0.171", True, set()),
+    ],
+)
+def test_i16_a_private_value_in_a_message(
+    tmp_path: Path, text: str, private: bool, expected: set[str]
+) -> None:
+    assert laws(spoken(text, private).judged(tmp_path)) == expected
+
+
+def test_i16_a_private_value_in_an_error_of_the_journal(tmp_path: Path) -> None:
+    history = spoken("", private=True)
+    history.rows.append(("operation", {"op_id": "x", "entity_id": 1, "state": "rejected",
+                                       "kind": "update", "error": "no 'p0.17' here"}))  # fmt: skip
+    assert laws(history.judged(tmp_path)) == {"I16"}
+
+
 def test_i17_a_flow_that_never_comes_to_rest(tmp_path: Path) -> None:
     history = told()
     for number in range(2):

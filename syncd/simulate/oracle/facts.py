@@ -175,6 +175,7 @@ class StoreView:
     ops     op id → entity
     audit   op id → rows of the audit; told: entity → rows
     firsts  (entity, field) that were ever asked about at first sight
+    said    (where, text) of all that is put in words there
     """
 
     links: dict[tuple[str, int], tuple[int, str]] = field(default_factory=dict)
@@ -184,7 +185,7 @@ class StoreView:
     told: dict[int, list[Mapping[str, Any]]] = field(default_factory=dict)
     firsts: set[tuple[int, str]] = field(default_factory=set)
     open: Open = field(default_factory=Open)
-    agreed: dict[int, str] = field(default_factory=dict)
+    said: list[tuple[str, str]] = field(default_factory=list)
 
     def entity(self, member: str, key: int) -> int:
         return self.links.get((member, key), (0, ""))[0]
@@ -196,6 +197,13 @@ def number(key: str) -> int:
     if "\uffff" in key:
         return -int(key[2:].partition(":")[0])
     return int(key.lstrip("=k") if key.startswith("=") else key[1:])
+
+
+# Where the store has sentences.
+_WORDS = (
+    ("operation", "error"), ("quarantine", "error"), ("run", "error"), ("case_", "reason"),
+    ("audit", "reason"), ("audit", "cause"),
+)  # fmt: skip
 
 
 def read_store(path: Path) -> StoreView:
@@ -223,6 +231,9 @@ def read_store(path: Path) -> StoreView:
         for row in conn.execute("SELECT entity_id, fields FROM case_ WHERE kind = 'first-sight'"):
             view.firsts.update((row["entity_id"], name) for name in json.loads(row["fields"]))
         _read_open(conn, view.open)
+        for table, column in _WORDS:
+            for row in conn.execute(f"SELECT {column} FROM {table} WHERE {column} != ''"):
+                view.said.append((f"{table}.{column}", row[0]))
         sql = "SELECT member_id, key FROM quarantine WHERE state != 'solved' AND entity_id = 0"
         for row in conn.execute(sql):
             view.open.unreadable.add((members[row["member_id"]], number(row["key"])))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from syncd.simulate.oracle.each import Walk
 from syncd.simulate.oracle.facts import Fields, Flow, read_store
+from syncd.simulate.oracle.private import shown
 from syncd.simulate.oracle.rest import Rest, Truth
 from syncd.simulate.oracle.told import effects, ended
 from syncd.simulate.script import Script
@@ -35,5 +36,6 @@ def judge(
     broken = Walk(trace, fields, flow, lags, silent, guessing, view).judge()
     broken += effects(trace, fields, flow, guessing, view)
     broken += ended(trace.runs)
+    broken += shown(trace, fields, last, view)
     broken += Rest(trace, fields, last, flow, lags, truth, view).judge()
     return broken

@@ -7,14 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 from defects.merging import PLANNER, Planner
-from defects.plant import defect
+from defects.plant import both, defect, faults
 from syncd.config import compile as compiling
 from syncd.core import values
 from syncd.core.lenses import Words
+from syncd.core.mapping import MemberMapping
 from syncd.core.mapping_table import ValueTable
 from syncd.core.model import EntityPlan
 from syncd.core.rules import FlowRules
 from syncd.core.values import FieldType
+from syncd.engine import apply
 from syncd.simulate.script import Script
 
 
@@ -81,6 +83,24 @@ def fold_written(planner: Planner, rules: FlowRules, *rest: Any) -> EntityPlan:
 def _folded(rules: FlowRules, name: str, value: Any) -> Any:
     form = rules.fields[name].compare(value)
     return form if isinstance(form, str) and isinstance(value, str) else value
+
+
+def _private(script: Script) -> bool:
+    return any(said.get("private") for said in script.flow["fields"].values())
+
+
+@defect("I16", (apply, "_masked"), equal=True, may=both(_private, faults("refuse")))
+def refusal_quoted(
+    masked: Callable[..., Any], rules: FlowRules, entries: Any, outcomes: Sequence[Any]
+) -> Any:
+    """What a system says of a record it refuses is kept as it is, private values and all."""
+    return {outcome.op_id: outcome for outcome in outcomes}
+
+
+@defect("I16", (MemberMapping, "_words"), may=_private)
+def misfit_quoted(words: Callable[..., str], mapping: MemberMapping, name: str, misfit: Any) -> str:
+    """A value that cannot be read is told, whether the field is private or not."""
+    return str(misfit.message)
 
 
 @defect("I5", (compiling, "fuse"), may=lambda script: bool(script.flow.get("groups")))
