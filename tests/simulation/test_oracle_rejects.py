@@ -101,6 +101,31 @@ def test_i2_an_edit_that_loses_against_a_deletion_by_policy_is_accepted(tmp_path
     assert rests(history).judged(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("policy", "later", "expected"),
+    [
+        ("prefer:a", "b", set()),
+        ("prefer:b", "b", {"I2"}),
+        ("prefer:b,a", "a", {"I2"}),
+        ("newest", "a", set()),
+        ("newest", "b", {"I2"}),
+    ],
+)
+def test_i2_a_policy_takes_another_than_it_names(
+    tmp_path: Path, policy: str, later: str, expected: set[str]
+) -> None:
+    """Users of both give a name, `later` the other a minute later; that of a wins."""
+    history = told(History({**FLOW, "conflict": policy}))
+    names = {"b": "p0.3", "a": "p0.4"}
+    for member in sorted("ab", key=lambda name: name == later):
+        history.user(member, 1, person(name=names[member]))
+        history.round += 1
+    history.syncd("b", 1, person(name="p0.4"), op="edited")
+    history.ends()
+    history.audit("lost", 1, None, {"name": "p0.3"}, reason=policy, member_id=2)
+    assert laws(rests(history).judged(tmp_path)) == expected
+
+
 @pytest.mark.parametrize(("owner", "expected"), [("b", {"I2"}), (None, set())])
 def test_i2_an_edit_that_somebody_without_a_say_overwrote(
     tmp_path: Path, owner: str | None, expected: set[str]

@@ -227,7 +227,8 @@ def read_store(path: Path) -> StoreView:
         for row in conn.execute("SELECT * FROM audit"):
             if row["op_id"]:
                 view.audit.setdefault(row["op_id"], []).append(dict(row))
-            view.told.setdefault(row["entity_id"], []).append(dict(row))
+            told = {**dict(row), "member": members.get(row["member_id"], "")}
+            view.told.setdefault(row["entity_id"], []).append(told)
         for row in conn.execute("SELECT entity_id, fields FROM case_ WHERE kind = 'first-sight'"):
             view.firsts.update((row["entity_id"], name) for name in json.loads(row["fields"]))
         _read_open(conn, view.open)

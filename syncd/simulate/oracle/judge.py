@@ -10,6 +10,7 @@ from syncd.simulate.oracle.facts import Fields, Flow, read_store
 from syncd.simulate.oracle.private import shown
 from syncd.simulate.oracle.rest import Rest, Truth
 from syncd.simulate.oracle.told import effects, ended
+from syncd.simulate.oracle.winners import Winners
 from syncd.simulate.script import Script
 from syncd.simulate.trace import Trace
 
@@ -37,5 +38,7 @@ def judge(
     broken += effects(trace, fields, flow, guessing, view)
     broken += ended(trace.runs)
     broken += shown(trace, fields, last, view)
+    vague = {name for name, traits in script.systems.items() if traits.lag or traits.late}
+    broken += Winners(trace, fields, flow, vague, view).judge()
     broken += Rest(trace, fields, last, flow, lags, truth, view).judge()
     return broken

@@ -250,8 +250,8 @@ class Rest:
         )
 
     def _deleted(self, edit: Edit) -> bool:
-        """A user who saw it deleted the record; where the field is not written, or a drifted value
-        stays, nobody could."""
+        """A user who saw it deleted the record; where the field or the member is not written, or a
+        drifted value stays, nobody could."""
         heard, name = self.flow.heard(), edit.name
         saw: set[tuple[str, int]] = set()  # records whose users put something else in its place
         for h in self.trace.happenings[edit.number :]:
@@ -263,7 +263,9 @@ class Rest:
             if h.what != "delete":
                 continue
             blind = not there or (h.member, name) in self.fields.fixed
-            blind = blind or (self.keeps and not self.flows(h.run).speaks(h.member, name))
+            flow = self.flows(h.run)
+            blind = blind or not flow.is_target(h.member)
+            blind = blind or (self.keeps and not flow.speaks(h.member, name))
             if at in saw or (blind and h.member in heard and self._told(edit)):
                 return True
         return False

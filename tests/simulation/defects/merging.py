@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from defects.plant import both, defect, faults, lagging, said
-from syncd.core import candidates, firsts, merge
+from syncd.core import candidates, firsts, merge, policy
 from syncd.core.merge import Merged
 from syncd.core.model import (
     Entity,
@@ -227,3 +227,17 @@ def one_voice_in_sets(
 ) -> Any:
     """Of several members that changed a set only the first is heard."""
     return merge_sets(agreed, voices[:1], compare)
+
+
+@defect("I2", (policy, "_preferred"), equal=True)
+def others_preferred(preferred: Callable[..., Any], order: Any, rivals: Sequence[Rival]) -> Any:
+    """The member that is preferred is passed over where there is another."""
+    others = [rival for rival in rivals if not set(order) & set(rival.holders)]
+    return others[0] if others else preferred(order, rivals)
+
+
+@defect("I2", (policy, "_newest"), equal=True)
+def oldest_wins(newest: Callable[..., Any], rivals: Sequence[Rival], tolerance: float) -> Any:
+    """Of several edits the one that was given first is taken for the newest."""
+    found = newest(rivals, tolerance)
+    return found and min(rivals, key=lambda rival: rival.at or "")
