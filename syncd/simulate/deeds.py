@@ -60,6 +60,18 @@ def events(
     return tuple(found)
 
 
+def merges(chance: Chance, names: Sequence[str], rounds: int) -> list[Event]:
+    """Users of few lives find that two records of theirs are one."""
+    if chance.random() > 0.2:
+        return []
+    return [
+        Event(number, chance.choice((0, 0, 5, 15)), "merge", chance.choice(names), person)
+        for number in range(1, rounds)
+        for person in range(5)
+        if chance.random() < 0.12
+    ]
+
+
 def _entered(chance: Chance, names: Sequence[str], people: Sequence[int]) -> list[Event]:
     """Records that are there before the first run."""
     return [

@@ -32,12 +32,13 @@ def script(seed: int) -> Script:
     odd = chance.random() < 0.6
     systems = {name: _traits(chance, odd) for name in names}
     rounds = tuple(_round(chance, systems) for _ in range(chance.choice((6, 8, 10))))
-    flow, objects = _flow(chance, systems), {}
+    flow, objects, habits = _flow(chance, systems), {}, {}
     spare: Sequence[str] = ("city", "tags")
     types: Sequence[dict[str, Any]] = _TYPES
     if is_varied(seed):
         drawn = varied.varied(stream(seed, "fields"), flow, systems)
-        systems, flow, objects = drawn.systems, drawn.flow, drawn.objects
+        systems, flow = drawn.systems, drawn.flow
+        objects, habits = drawn.objects, drawn.habits
         spare, types = varied.spare(flow), varied.types(flow)
     fields = list(flow["fields"])
     flow, changes = _changes(stream(seed, "changes"), flow, len(rounds), spare, types)
@@ -45,6 +46,8 @@ def script(seed: int) -> Script:
         stream(seed, "events"), names, len(rounds), fields, stream(seed, "more"),
         deeds.ODD_HOWS if is_varied(seed) else deeds.HOWS,
     )  # fmt: skip
+    merged = deeds.merges(stream(seed, "merges"), names, len(rounds))
+    events = tuple(sorted([*events, *merged], key=lambda e: (e.round, e.step)))
     known = systems.values()
     cursors = any(t.cursor for t in known) and all(t.consistent and not t.lag for t in known)
     return Script(
@@ -57,6 +60,7 @@ def script(seed: int) -> Script:
         changes,
         "incremental" if cursors and chance.random() < 0.3 else "full",
         objects=objects,
+        habits=habits,
     )
 
 

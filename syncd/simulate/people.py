@@ -41,6 +41,8 @@ class People:
                 self._add(table, event)
             elif event.kind == "edit" and row is not None:
                 self._edit(table, row, event)
+            elif event.kind == "merge" and row is not None:
+                self._merge(table, row)
             elif event.kind == "delete" and row is not None:
                 self._deleted[table.name, row.person] = row
                 table.delete(row.number, now)
@@ -67,6 +69,24 @@ class People:
             natives.update(self._entered(table, name, value))
         row = table.insert(natives, self._world.seconds(), number)
         self._did("insert", table, None, row)
+
+    def _merge(self, table: Table, row: Row) -> None:
+        """Two records are found to be one (F47): this one gets what it lacks of the next, which
+        goes."""
+        others = [other for other in table.live() if other.number > row.number]
+        if not others:
+            return
+        other, now = others[0], self._world.seconds()
+        lacks = {
+            column: value
+            for column, value in other.values.items()
+            if row.values[column] is None and value is not None and column != "stamp"
+        }
+        table.delete(other.number, now)
+        self._deleted[table.name, other.person] = other
+        self._did("delete", table, other, None)
+        if lacks:
+            self._did("update", table, row, table.update(row.number, lacks, now))
 
     def _edit(self, table: Table, row: Row, event: Event) -> None:
         name, model = event.name, self._world.model

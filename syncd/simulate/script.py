@@ -56,7 +56,7 @@ class Traits:
 class Event:
     """What a person does, in round `round` once its systems were called `step` times.
 
-    kind    add | edit | delete | restore (users, at a member) |
+    kind    add | edit | delete | restore | merge (users, at a member) |
             decide | approve | discard | retry (operators, between rounds: step is 0)
     person  whom it is about, by number; operators: which of the open ones
     how     edit: new | back | blank | same | spelling | accent | word | long | odd | respelled;

@@ -7,7 +7,7 @@ keeps them, what records are known by, and what else a config may say of all tha
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,6 +41,7 @@ class Drawn:
     systems: dict[str, Traits]
     flow: dict[str, Any]
     objects: dict[str, Any]
+    habits: dict[str, dict[str, str]]
 
 
 def varied(chance: Chance, plain: Mapping[str, Any], systems: Mapping[str, Traits]) -> Drawn:
@@ -56,16 +57,35 @@ def varied(chance: Chance, plain: Mapping[str, Any], systems: Mapping[str, Trait
         flow["groups"] = [["price", "currency"]]
     flow["fields"] = fields
     members, objects, made = {}, {}, {}
+    needed: set[tuple[str, str]] = set()
     for name, traits in systems.items():
         member = _Member(chance, name, dict(plain["members"][name]))
         for sort in sorts:
             if sort in keys or sort is CURRENCY or sort.name == "price" or chance.random() < 0.9:
                 member.keeps(sort, fields[sort.name])
         members[name], objects[name], made[name] = member.done(traits)
+        needed |= {(name, field) for field in member.needed}
     flow["members"] = members
     _reached(flow)
-    _ruled(chance, flow)
-    return Drawn(made, flow, objects)
+    _ruled(chance, flow, needed)
+    return Drawn(made, flow, objects, _habits(chance, flow))
+
+
+def _habits(chance: Chance, flow: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """At one member an automation rewrites a text that we map (F30). Two of them would fight, and
+    so would one whose member has no say in the field: nothing parks a fight yet."""
+    member = chance.choice(list(flow["members"]))
+    table = flow["members"][member]
+    places = table["fields"]
+    texts = [
+        places[name]
+        for name in spare(flow)
+        if flow["fields"][name]["type"].startswith("text") and isinstance(places.get(name), str)
+        if flow["fields"][name].get("owner") in (None, member) and table.get("mode") != "target"
+    ]
+    if not texts or chance.random() > 0.4:
+        return {}
+    return {member: {chance.choice(texts): chance.choice(("upper", "lower", "title", "trim"))}}
 
 
 class _Member:
@@ -77,14 +97,19 @@ class _Member:
         self.fields: dict[str, Any] = {}
         self.columns: dict[str, Column] = {}
         self.texts: list[str] = []  # columns that a system may tidy
+        self.needed: set[str] = set()  # fields that no record does without
 
     def keeps(self, sort: Sort, said: Mapping[str, Any]) -> None:
         home = self._chance.choice([home for home in sort.homes if _fits(home, said)])
         names = [f"{self.prefix}{sort.name}{at or ''}" for at in range(home.many)]
         # a column that takes no null: users put the empty text there, and so must syncd
         strict = sort.is_text and said.get("null") == "empty" and self._chance.random() < 0.4
+        # one that must be filled, and nobody does it for you: what lacks it is refused (F50)
+        needed = not strict and home.many == 1 and self._chance.random() < 0.06
+        if needed:
+            self.needed.add(sort.name)
         for name in names:
-            more = {"nullable": False, "default": True} if strict else {}
+            more = {"nullable": False, "default": strict} if strict or needed else {}
             self.columns[name] = _column(name, {**home.column, **more})
         place = {**home.place, "native": names if home.many > 1 else names[0]}
         self.fields[sort.name] = place if home.place else names[0]
@@ -180,7 +205,7 @@ def _reached(flow: dict[str, Any]) -> None:
             said["fields"].pop(name, None)
 
 
-def _ruled(chance: Chance, flow: dict[str, Any]) -> None:
+def _ruled(chance: Chance, flow: dict[str, Any], needed: Collection[tuple[str, str]]) -> None:
     """What a config may say of its fields, each now and then."""
     names, members = list(flow["members"]), flow["members"]
     free = set(spare(flow))
@@ -201,7 +226,7 @@ def _ruled(chance: Chance, flow: dict[str, Any]) -> None:
             )
         elif what < 0.42:
             said["first"] = chance.choice(("review", "newest", f"prefer:{having[-1]}"))
-        elif what < 0.47 and len(targets) > 1:
+        elif what < 0.47 and len(targets) > 1 and (targets[-1], name) not in needed:
             _read_only(members[targets[-1]]["fields"], name)
         if chance.random() < 0.15:
             said["private"] = True

@@ -68,7 +68,7 @@ def test_the_seeds_have_all_there_is() -> None:
     modes = {part.mode for one in scripts for part in one.rounds}
     assert modes == {"full", "incremental", "dry", "entity", "saved"}
     assert {kind for kind, _ in hows} == {
-        "add", "edit", "delete", "restore", "decide", "approve", "discard", "retry",
+        "add", "edit", "delete", "restore", "merge", "decide", "approve", "discard", "retry",
     }  # fmt: skip
 
 
@@ -87,6 +87,13 @@ def test_the_varied_lives_have_every_type() -> None:
     assert options == {"native", "lens", "table", "zone", "read_only"}
     assert {len(flow["match"]) for flow in flows} == {1, 2}
     assert any(flow.get("groups") for flow in flows)
+    habits = [h for seed in range(0, 400, VARIED) for h in script(seed).habits.values()]
+    assert {how for habit in habits for how in habit.values()} == {
+        "upper",
+        "lower",
+        "title",
+        "trim",
+    }
 
 
 def test_lives_are_as_full_as_real_ones(here: Desk) -> None:

@@ -206,6 +206,11 @@ _WORDS = (
 )  # fmt: skip
 
 
+def _key(row: sqlite3.Row) -> int:
+    """Of a link, or one that is gone; what a person declined to have made never had a record."""
+    return number(row["key"]) if row["key"] else -1_000_000 - int(row["entity_id"])
+
+
 def read_store(path: Path) -> StoreView:
     view = StoreView()
     conn = sqlite3.connect(path)
@@ -213,10 +218,9 @@ def read_store(path: Path) -> StoreView:
     try:
         members = {r["id"]: r["name"] for r in conn.execute("SELECT id, name FROM member")}
         for row in conn.execute("SELECT member_id, key, entity_id, state FROM link"):
-            at = (members[row["member_id"]], number(row["key"]))
-            view.links[at] = (row["entity_id"], row["state"])
+            view.links[members[row["member_id"]], _key(row)] = (row["entity_id"], row["state"])
         for row in conn.execute("SELECT member_id, key, entity_id FROM tombstone"):
-            at = (members[row["member_id"]], number(row["key"]))
+            at = (members[row["member_id"]], _key(row))
             view.gone.setdefault(at, set()).add(row["entity_id"])
         for row in conn.execute("SELECT op_id, entity_id, state FROM operation"):
             view.ops[row["op_id"]] = row["entity_id"]

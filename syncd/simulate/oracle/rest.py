@@ -8,7 +8,7 @@ from typing import Any
 
 from syncd.simulate.oracle.edits import Edit, edits, joined
 from syncd.simulate.oracle.facts import Fields, Flow, StoreView, blank, overruled
-from syncd.simulate.trace import Trace
+from syncd.simulate.trace import Happening, Trace
 
 Truth = Mapping[str, Mapping[int, tuple[int, Mapping[str, Any]]]]
 """By member and key number: the person, and the values, of each live record."""
@@ -254,8 +254,10 @@ class Rest:
         drifted value stays, nobody could."""
         heard, name = self.flow.heard(), edit.name
         saw: set[tuple[str, int]] = set()  # records whose users put something else in its place
-        for h in self.trace.happenings[edit.number :]:
+        for h in self.trace.happenings:
             if h.who != "user" or h.person != edit.person or not h.before:
+                continue
+            if h.number < edit.number and not self._unheard(h, edit):
                 continue
             at, there = (h.member, h.key), name in h.before
             if there and self._holds(edit, h.member, h.before[name]):
@@ -269,6 +271,13 @@ class Rest:
             if at in saw or (blind and h.member in heard and self._told(edit)):
                 return True
         return False
+
+    def _unheard(self, gone: Happening, edit: Edit) -> bool:
+        """A deletion at a member that is only read from and whose copies lag: it is heard of after
+        an edit that was made later."""
+        lag = self.lags.get(gone.member, 0.0)
+        late = gone.what == "delete" and edit.time - gone.time < lag
+        return late and not self.flows(gone.run).is_target(gone.member)
 
     def _ended(self, edit: Edit) -> bool:
         """A record of this person was deleted since; another may have come."""
