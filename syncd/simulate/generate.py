@@ -96,9 +96,8 @@ def _traits(chance: Chance, odd: bool) -> Traits:
         reuse=chance.random() < 0.1,
         cursor=chance.random() < 0.4,
     )
-    if traits.lag and not traits.created:
-        # an old record, seen late, under the id of a new one: no engine could tell
-        traits = replace(traits, reuse=False)
+    if not traits.created:
+        traits = replace(traits, reuse=False)  # else nobody could tell one from the other
     return replace(traits, late=5.0) if traits.cursor and traits.page == 2 else traits
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from syncd.config.load import Loaded
@@ -29,6 +30,7 @@ class Life:
         self.flows = {0: self.flow}  # by the round from which on it holds
         self._living: set[int] = set()
         self._born = 0
+        self._plan: frozenset[str] = frozenset()  # what the last run planned, by digest
         self._loaded: Loaded | None = None
         desk.clear(self.world)
         self.process = self._start()
@@ -48,6 +50,8 @@ class Life:
             self._operate(number)
             self.world.begin(number)
             self.world.other = self._other
+            if part.mode == "saved":
+                self._run(replace(part, mode="dry"))
             self._run(part)
             self.world.end()
         self._settle()
@@ -96,7 +100,10 @@ class Life:
         end = RunEnd(world.round, "", first=len(trace.happenings), settling=settling)
         calls = trace.calls
         try:
-            report = self.process.run(self.loaded, mode, self._record(part))
+            only = self._plan if mode == "saved" else None
+            self._plan = frozenset()
+            report = self.process.run(self.loaded, mode, self._record(part), only)
+            self._plan = frozenset(o.digest for o in report.operations if not o.held)
             end.state = str(report.state)
             world.introduced = world.introduced or end.state in ("done", "needs-person")
             end.text = "; ".join(text for _, text in report.messages)

@@ -167,18 +167,20 @@ class Process:
         self._store: FragileStore | None = None
         living.add(number)
 
-    def run(self, loaded: Loaded, mode: str, record: tuple[str, str] | None = None) -> RunReport:
-        """record: member and native id of an entity run. Raises Crash, and what a run raises."""
-        session, name = self._open(loaded), self.world.script.name
+    def run(
+        self,
+        loaded: Loaded,
+        mode: str,
+        record: tuple[str, str] | None = None,
+        only: frozenset[str] | None = None,
+    ) -> RunReport:
+        """record: member and native id of an entity run; only: what a saved plan has. Raises Crash,
+        and what a run raises."""
         modes = {"incremental": RunMode.INCREMENTAL, "entity": RunMode.ENTITY}
         options = RunOptions(
-            mode=modes.get(mode, RunMode.FULL), dry_run=mode in ("dry", "saved"), record=record
+            mode=modes.get(mode, RunMode.FULL), dry_run=mode == "dry", record=record, only=only
         )
-        report = session.run(name, options)
-        if mode == "saved":
-            only = frozenset(o.digest for o in report.operations if not o.held)
-            report = session.run(name, RunOptions(only=only))
-        return report
+        return self._open(loaded).run(self.world.script.name, options)
 
     def store(self, loaded: Loaded) -> Store:
         return self._open(loaded).store(create=True)

@@ -57,16 +57,19 @@ def varied(chance: Chance, plain: Mapping[str, Any], systems: Mapping[str, Trait
         flow["groups"] = [["price", "currency"]]
     flow["fields"] = fields
     members, objects, made = {}, {}, {}
-    needed: set[tuple[str, str]] = set()
+    needed: dict[tuple[str, str], str] = {}  # columns, by member and field
     for name, traits in systems.items():
         member = _Member(chance, name, dict(plain["members"][name]))
         for sort in sorts:
             if sort in keys or sort is CURRENCY or sort.name == "price" or chance.random() < 0.9:
                 member.keeps(sort, fields[sort.name])
         members[name], objects[name], made[name] = member.done(traits)
-        needed |= {(name, field) for field in member.needed}
+        needed |= {(name, field): column for field, column in member.needed.items()}
     flow["members"] = members
     _reached(flow)
+    for (name, field), column in needed.items():
+        if field not in flow["fields"]:  # nobody could make a record there
+            objects[name]["columns"][column]["nullable"] = True
     _ruled(chance, flow, needed)
     return Drawn(made, flow, objects, _habits(chance, flow))
 
@@ -97,7 +100,7 @@ class _Member:
         self.fields: dict[str, Any] = {}
         self.columns: dict[str, Column] = {}
         self.texts: list[str] = []  # columns that a system may tidy
-        self.needed: set[str] = set()  # fields that no record does without
+        self.needed: dict[str, str] = {}  # by field, the column that no record does without
 
     def keeps(self, sort: Sort, said: Mapping[str, Any]) -> None:
         home = self._chance.choice([home for home in sort.homes if _fits(home, said)])
@@ -107,7 +110,7 @@ class _Member:
         # one that must be filled, and nobody does it for you: what lacks it is refused (F50)
         needed = not strict and home.many == 1 and self._chance.random() < 0.06
         if needed:
-            self.needed.add(sort.name)
+            self.needed[sort.name] = names[0]
         for name in names:
             more = {"nullable": False, "default": strict} if strict or needed else {}
             self.columns[name] = _column(name, {**home.column, **more})

@@ -185,10 +185,12 @@ class Walk:
             known = first.number < begun and first.time < self._began(begun, h) - lag
             if not (known or first.who == "syncd"):
                 continue
-            if self.tied.get(at) == entity and not self._renamed(first, last, flow):
-                self.fail("I4", h, f"{at[1]} there is the same entity")
             mine = set(flow.keys(self.fields, h.after))
             shared = sorted(mine.intersection(flow.keys(self.fields, last.after)))
+            # restored under its old key, after an edit of that won: its tombstone is gone (law 11)
+            apart = first.what == "restore" and first.who == "user" and not shared
+            if self.tied.get(at) == entity and not (apart or self._renamed(first, last, flow)):
+                self.fail("I4", h, f"{at[1]} there is the same entity")
             settled = last.time < self._began(begun, h) - lag and last.number < begun
             if shared and first.person == h.person and (settled or last.who == "syncd"):
                 self.fail("I4", h, f"{at[1]} there has the same key {shared[0]}")

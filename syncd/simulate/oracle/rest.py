@@ -329,7 +329,8 @@ class Rest:
             if (h.member, h.key) != (edit.member, edit.key):
                 if tells and h.who == "syncd" and name in h.sent:
                     return False
-                elsewhere.append(h.after[name])
+                if h.who == "syncd" or not tells:  # else somebody there had the same idea
+                    elsewhere.append(h.after[name])
             elif h.before is None or name in h.sent:
                 return False
             elif self._holds(edit, edit.member, h.before[name]):
@@ -342,6 +343,7 @@ class Rest:
         """Sets merge by element: what was added is there, or somebody who saw it took it out."""
         added = set(edit.value or ()) - set(edit.saw or ())
         removed = set(edit.saw or ()) - set(edit.value or ()) - self._late(edit)
+        removed -= self._fleeting(edit)
         if edit.unmet:
             removed = set()
         took = {
@@ -365,6 +367,19 @@ class Rest:
             if not mine or self.view.entity(member, key) == mine  # two of one person may stay two
         ]
         return all(added - took <= final and not (removed - gave) & final for final in finals)
+
+    def _fleeting(self, edit: Edit) -> set[Any]:
+        """Elements that came to this record after the last run began to read it: to law 2, what
+        comes and goes between two reads never was there."""
+        begins = [
+            end.first
+            for end in self.trace.runs
+            if end.last <= edit.number and end.read(edit.person)
+        ]
+        for h in reversed(self.trace.happenings[: begins[-1] if begins else 0]):
+            if (h.member, h.key) == (edit.member, edit.key) and h.after is not None:
+                return set(edit.saw or ()) - set(h.after[edit.name] or ())
+        return set()
 
     def _late(self, edit: Edit) -> set[Any]:
         """Elements that stand in records which nobody knew at the time: without a base sets unite
