@@ -19,6 +19,7 @@ from syncd.simulate.script import Change, Fault, Round, Script, Traits
 FIELDS = tuple(TYPES)
 OWNED = 0.3
 PLAIN = 0.25  # of the lives have no fault at all
+ALONE = 0.5  # of the lives nobody minds: whom an operator helped, is judged less closely
 VARIED = 3  # every so manyth life
 
 
@@ -48,6 +49,8 @@ def script(seed: int) -> Script:
     )  # fmt: skip
     merged = deeds.merges(stream(seed, "merges"), names, len(rounds))
     events = tuple(sorted([*events, *merged], key=lambda e: (e.round, e.step)))
+    if stream(seed, "alone").random() < ALONE:
+        events = tuple(event for event in events if event.member)
     known = systems.values()
     cursors = any(t.cursor for t in known) and all(t.consistent and not t.lag for t in known)
     return Script(
