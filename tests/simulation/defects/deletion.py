@@ -162,14 +162,6 @@ def created_without_proof(
     return planner(rules, entity, looked, *rest)
 
 
-@defect("I4", PLANNER, may=faults("lost", "half", "silent", "missing", "mute", "crash-answer"))
-def unknown_create_repeated(
-    planner: Planner, rules: FlowRules, entity: Entity, *rest: Any
-) -> EntityPlan:
-    """A create whose answer was lost is planned once more."""
-    return planner(rules, replace(entity, unsettled={}), *rest)
-
-
 @defect("I5", (observe, "_side"), may=traits(reuse=True, created=True))
 def given_id_is_the_old_record(
     side: Callable[..., Any], member: Any, link: Any, read: Read | None

@@ -66,21 +66,6 @@ def answers_by_place(
     settles(context, name, entries, named, done)
 
 
-@defect("I2", *SETTLE, may=lambda script: any(s.unique for s in script.systems.values()))
-def record_in_the_way_adopted(
-    settles: Callable[..., None], context: Any, name: str, entries: Any, outcomes: Any, done: Any
-) -> None:
-    """Where a unique value is taken, the record that has it counts as the one to be made."""
-    creates = {e.op_id for e in entries if e.operation.kind is OpKind.CREATE}
-    adopted = [
-        Outcome(o.op_id, Status.APPLIED, o.exists)
-        if o.exists is not None and o.op_id in creates
-        else o
-        for o in outcomes
-    ]
-    settles(context, name, entries, adopted, done)
-
-
 @defect(
     "I11",
     (journal, "mark_sent"),
