@@ -251,8 +251,18 @@ class Walk:
             self.fail("I3", h, f"deleted by a user at {last.member} and nobody else said anything")
 
     def _unread(self, said: Happening, gone: Happening) -> bool:
-        """The run that heard of the deletion may be the first to see this, too."""
-        return self.lags[said.member] > 0 and said.run >= gone.run - 2
+        """The run that heard of the deletion may be the first to see this, too: then it is an
+        edit against it (law 12)."""
+        if self.lags[said.member] > 0 and said.run >= gone.run - 2:
+            return True
+        return not any(
+            end.first > said.number
+            and end.last <= gone.number
+            and end.state in (*_ENDED, "failed")
+            and end.read(gone.person)
+            and f"{said.member} was not read" not in end.text
+            for end in self.trace.runs
+        )
 
     def _aside(self, said: Happening, gone: Happening) -> bool:
         """An edit of a field that the deleted record has not got, which no run had told of before:
@@ -274,8 +284,16 @@ class Walk:
         it: then the deletion counts as one against what it had not seen."""
         written = [o for o in self.ours.get(gone.person, []) if o.member == gone.member]
         if gone.member not in self.silent and not self.lags[gone.member]:
-            return any(o.run >= gone.run for o in written)
+            return any(o.run >= gone.run or not self._settled(o, gone) for o in written)
         return bool(written) and written[-1].run >= gone.run - 1
+
+    def _settled(self, written: Happening, gone: Happening) -> bool:
+        """A run that came to its end was the one that wrote this, or looked after it."""
+        return any(
+            written.number <= end.last <= gone.number and end.state in (*_ENDED, "failed")
+            for end in self.trace.runs
+            if end.mode != "dry"
+        )
 
     def _proven(self, h: Happening, flow: Flow) -> None:
         """I14: somebody whose deletions count must have deleted it."""
