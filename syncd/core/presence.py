@@ -78,6 +78,10 @@ def presence(
     return _drifted(rules, sides, drifted, released, decisions)
 
 
+def _undone(rules: FlowRules, member: str) -> bool:
+    return member in rules.members and rules.members[member].undelete
+
+
 def _sort(
     rules: FlowRules, entity: Entity, missing: Sequence[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
@@ -146,6 +150,10 @@ def _dying(
 ) -> Presence:
     """A deletion decided earlier, with links left: one that comes back edited is heard."""
     cause = "".join(link.member for link in entity.gone[-1:])
+    undone = [m for m in sorted({g.member for g in entity.gone}) if _undone(rules, m)]
+    if undone:  # a person takes the deletion back
+        revive = (*undone, *missing)
+        return Presence(Fate.LIVES, gone=missing, revive=revive, reason="drift: revert")
     edited = _differing(rules, entity, sides)
     if not edited:
         return _die(rules, entity, sides, missing, cause, "deletion goes on")

@@ -8,6 +8,7 @@ from syncd.core.cases import make_case
 from syncd.core.merge import Merged
 from syncd.core.model import (
     Agreed,
+    Base,
     Candidate,
     Case,
     CaseKind,
@@ -55,7 +56,7 @@ class Sending:
                 {name: agreed[name].seq for name in owed},
                 dict(side.fields),
                 self._version(side),
-                _cause(merges, owed),
+                _cause(merges, owed) or _giver(side.link.bases, owed, agreed),
                 _reasons(owed, agreed),
                 tuple(blanks),
                 tuple(first),
@@ -70,7 +71,7 @@ class Sending:
         merges: Sequence[Merged],
         source: str,
     ) -> None:
-        """source: the member it comes from where nothing changed in this run."""
+        """source: the member it comes from where nothing else tells."""
         values = {name: now.value for name, now in agreed.items() if name in member.writes}
         complaints = member.validate(values)
         if complaints:
@@ -87,10 +88,17 @@ class Sending:
                 {name: agreed[name].seq for name in names},
                 {},
                 None,
-                _cause(merges, names) or source,
+                _cause(merges, names) or self._maker(member, names, agreed) or source,
                 _reasons(names, agreed),
             )
         )
+
+    def _maker(
+        self, member: MemberRules, names: Sequence[str], agreed: Mapping[str, Agreed]
+    ) -> str:
+        """Whose record it is: nothing changed in this run, but the member was away before."""
+        giver = _giver({}, names, agreed)
+        return giver if giver != member.name else ""
 
     def delete(self, side: Side, kind: OpKind, cause: str, reason: str) -> None:
         """kind: delete or archive; every field read is its precondition (law 12)."""
@@ -120,6 +128,13 @@ class Sending:
         shown = (Candidate("agreed", {n: values.get(n) for n in sorted(complaints)}, key),)
         names = tuple(sorted(complaints))
         self.cases.append(make_case(CaseKind.INVALID, names, shown, words, member))
+
+
+def _giver(bases: Mapping[str, Base], names: Sequence[str], agreed: Mapping[str, Agreed]) -> str:
+    """Whose change of an earlier run a member is still owed, the last one's: it was away, or
+    refused it. Drift that is written over (its base has no sequence) is nobody's change."""
+    owed = [agreed[n] for n in names if n not in bases or bases[n].seq]
+    return max(owed, key=lambda a: a.seq).origin.member or "" if owed else ""
 
 
 def _cause(merges: Sequence[Merged], names: Sequence[str]) -> str:

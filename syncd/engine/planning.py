@@ -184,17 +184,22 @@ def _plan_one(
     """without: members where a candidate may stand after all, so that nothing is created there."""
     entity, linked = unit.entity, bool(unit.seen)
     items = undo.answered(context.rules, state.held.get(entity.id, ())) if entity.id else []
-    rules = undo.without(context.rules, items)
     known = reads(context, entity, rows, fetched, entity.id in state.blocked)
     known |= {name: replace(known[name], complete=False) for name in without}
     decisions = state.decisions.get(entity.id, ()) if entity.id else ()
-    plan = plan_entity(rules, entity, known, decisions, context.number, PLANNED_TICK)
+    plan = plan_entity(context.rules, entity, known, decisions, context.number, PLANNED_TICK)
+    if _waits_whole(entity, items, plan, known):
+        return None
+    undone = _still_true(plan, items)
+    rules = undo.without(context.rules, undone)
+    if rules is not context.rules:
+        plan = plan_entity(rules, entity, known, decisions, context.number, PLANNED_TICK)
     solved = _solved(entity, plan, state)
     plan = _tidy(context, entity, plan, state)
     if context.stage.any_waiting and not entity.id:
         digests = [operation_digest(plan.entity, operation) for operation in plan.operations]
         items = [item for digest in digests for item in context.stage.waiting(digest)]
-    plan, settled, approved = _answer_holds(plan, items, _unread(entity, known))
+    plan, settled, approved = _answer_holds(plan, items, undone, _unread(entity, known))
     was_open = entity.id in state.open
     quiet = not (plan.operations or plan.cases or plan.notes or plan.used or plan.voided)
     idle = quiet and not plan.changed and not linked and not settled and not entity.cases
@@ -254,12 +259,38 @@ def _unread(entity: Entity, known: Mapping[str, Read]) -> bool:
     )
 
 
+def _waits_whole(
+    entity: Entity, items: Sequence[HoldItem], plan: EntityPlan, known: Mapping[str, Read]
+) -> bool:
+    """Whether something of it is held, or was, at a record that was not read: then nothing of it is
+    recorded either, or it would go out later as what nobody held (law 16)."""
+    if not items:
+        return False
+    planned = {operation_digest(plan.entity, op) for op in plan.operations}
+    return any(
+        item.op_digest not in planned
+        and (link := entity.links.get(item.member)) is not None
+        and link.state is LinkState.LIVE
+        and item.member in known
+        and known[item.member].status is ReadStatus.UNREAD
+        for item in items
+    )
+
+
+def _still_true(plan: EntityPlan, items: Sequence[HoldItem]) -> list[HoldItem]:
+    """What a person wants taken back and is planned just so: what was edited since is not lost."""
+    reverted = [item for item in items if item.state is ItemState.REVERTED]
+    planned = {operation_digest(plan.entity, op) for op in plan.operations} if reverted else ()
+    return [item for item in reverted if item.op_digest in planned]
+
+
 def _answer_holds(
-    plan: EntityPlan, items: Sequence[HoldItem], unread: bool
+    plan: EntityPlan, items: Sequence[HoldItem], undone: Sequence[HoldItem], unread: bool
 ) -> tuple[EntityPlan, tuple[tuple[HoldItem, ItemState], ...], frozenset[str]]:
     """What a person said of held operations, against what is planned now: those still true run,
-    those that moved drop out, nothing unlisted is approved (law 16). unread: a record of it was
-    not read, so that what is not planned has not moved for that; it waits."""
+    those that moved drop out, nothing unlisted is approved (law 16). undone: what this plan
+    takes back; unread: a record of it was not read, so that what is not planned has not moved for
+    that; it waits."""
     if not items:
         return plan, (), frozenset()
     digests = {operation_digest(plan.entity, op): op for op in plan.operations}
@@ -274,7 +305,7 @@ def _answer_holds(
         elif item.state is ItemState.EXCUSED and mine:
             excused.add(item.op_digest)
             settled.append((item, ItemState.DONE))
-        elif item.state is ItemState.REVERTED and (mine or item.entity) and not unread:
+        elif item.state is ItemState.REVERTED and (mine or item in undone) and not unread:
             settled.append((item, ItemState.DONE))
         elif not mine and item.entity and not unread:
             settled.append((item, ItemState.MOVED))
