@@ -158,6 +158,8 @@ class _EntityPlanning:
         for member, side in self.sides.items():
             if side.read:
                 links[member] = self._update(side, agreed)
+            elif not side.missing:
+                self.sending.unread(side, agreed, self.entity.cases)
         entity = replace(
             self.entity,
             state=EntityState.LIVE,

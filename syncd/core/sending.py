@@ -121,6 +121,18 @@ class Sending:
         record = self.reads[side.member].record
         return record.version if record is not None else side.link.version
 
+    def unread(self, side: Side, agreed: Mapping[str, Agreed], cases: Sequence[Case]) -> None:
+        """What was found not to be valid at a member that was not read now stays open (law 5),
+        unless something else is agreed since."""
+        now = {name: value.value for name, value in agreed.items()}
+        self.cases += [
+            case
+            for case in cases
+            if case.kind is CaseKind.INVALID
+            and case.member == side.member
+            and all(dict(c.values or {}).items() <= now.items() for c in case.candidates)
+        ]
+
     def _invalid(
         self, member: str, complaints: Mapping[str, str], values: Fields, key: str | None
     ) -> None:

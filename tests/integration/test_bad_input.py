@@ -477,3 +477,22 @@ def test_a_column_of_another_type_halts_its_member(world: World) -> None:
     assert "a_amount" in report.members["a"].error or "amount" in report.members["a"].error
     assert world.written == [("c", "update")]
     assert world.rows("b")[keys["b"]]["amount"] == world.rows("c")[keys["c"]]["amount"] == "1.00"
+
+
+@LOCAL
+def test_law_5_a_case_of_a_member_that_is_not_read_stays_open(world: World) -> None:
+    """Nobody finds the same question under another number after an outage, or loses an answer."""
+    world.flow({"a": Member(), "b": Member(types={"phone": "VARCHAR(4)"})})
+    key = world.add("a", email="ann@x.org", name="Ann", phone="1")
+    world.settle()
+    world.edit("a", key, phone="123456")
+    world.run()
+    (before,) = world.cases(CaseKind.INVALID)
+    world.accidents["b"].unread = Unreachable("it does not answer")
+    world.run()
+    (during,) = world.cases(CaseKind.INVALID)
+    assert during.id == before.id
+    world.decide(during, Choice.VALUE, phone="12")
+    world.accidents["b"].unread = None
+    world.settle()
+    assert world.equal() and world.rows("b")[1]["phone"] == "12"

@@ -168,3 +168,22 @@ def test_a_system_column_elsewhere_is_no_column(world: World) -> None:
     with pytest.raises(ConfigError) as refused:
         world.run()
     assert refused.value.code == "SY0130"
+
+
+def test_law_9_a_field_pointed_at_another_column_is_no_mass_edit(world: World) -> None:
+    """What stands in the new column was nobody's edit of this field: where it is not what was
+    agreed, the policy decides, here a person."""
+    extra = {"a_tel2": "VARCHAR(50)"}
+    world.flow({"a": Member(extra=extra), "b": Member()})
+    for n in range(4):
+        world.add("a", email=f"p{n}@x.org", name="Ann", phone=str(n))
+    world.settle()
+    there = {"phone": {"native": "a_tel2"}}
+    world.flow({"a": Member(extra=extra, maps=there), "b": Member()})
+    world.run()
+    assert world.written == []
+    assert [c.case.fields for c in world.cases()] == [("phone",)] * 4
+    for case in world.cases():
+        world.decide(case, Choice.TAKE, "agreed")
+    world.settle()
+    assert world.equal() and [row["phone"] for row in world.rows("b").values()] == list("0123")
