@@ -21,7 +21,7 @@ from syncd_adapters.sql.tokens import made_range, read_range
 from syncd_adapters.sql.tuple_flavor import TupleFlavor
 
 _AT_ONCE = 400  # keys in one statement: SQLite allows 999 parameters in old builds
-_BUSY_MS = 20_000
+_PATIENCE = 20.0  # seconds for the lock of another writer, at most
 _DECLARED = {
     "UUID": "uuid",
     "GUID": "uuid",
@@ -49,10 +49,10 @@ class Sqlite(TupleFlavor):
         path = str(self.options.url.database)
         address = f"file:{percent(path)}?mode=rw"  # never creates an empty file
 
+        patience = min(_PATIENCE, self.options.timeout)
+
         def connect() -> sqlite3.Connection:
-            return sqlite3.connect(
-                address, uri=True, timeout=_BUSY_MS / 1000, check_same_thread=False
-            )
+            return sqlite3.connect(address, uri=True, timeout=patience, check_same_thread=False)
 
         # Closed after use: an idle handle would keep a replaced file open.
         return {"creator": connect, "pool_size": 4, "max_overflow": 12, "pool_timeout": 30}
