@@ -286,6 +286,13 @@ class _EntityPlanning:
                     Note(NoteKind.WAITS, member.name, text=f"create waits for {names} to be read")
                 )
                 continue
+            if self.reads[member.name].record is not None:
+                # its id belongs to another record, which is looked at as any other once this link
+                # is gone: it may be the one to be made
+                self.waits = True
+                text = "create waits for the record that has its id now"
+                self.notes.append(Note(NoteKind.WAITS, member.name, text=text))
+                continue
             self.sending.create(member, entity.agreed, self.merges, sources[0])
 
     def _looked_at(self, name: str) -> bool:

@@ -224,7 +224,7 @@ class Walk:
             return
         if any(o.member != last.member and self._unread(o, last) for o in told[:-1]):
             return
-        if any(self._aside(o, last) for o in told[:-1]):
+        if any(self._aside(o, last) for o in told[:-1]) or self._contested(told[:-1], last):
             return
         seen = [
             row.after
@@ -263,6 +263,12 @@ class Walk:
             and f"{said.member} was not read" not in end.text
             for end in self.trace.runs
         )
+
+    def _contested(self, told: list[Happening], gone: Happening) -> bool:
+        """An edit that may have stood in an open conflict: a deletion is against that (law 12)."""
+        ends = [end for end in self.trace.runs if end.last <= gone.number and end.mode != "dry"]
+        done = max((end.last for end in ends if end.state == "done"), default=0)
+        return any(o.what == "update" and o.number > done for o in told)
 
     def _aside(self, said: Happening, gone: Happening) -> bool:
         """An edit of a field that the deleted record has not got, which no run had told of before:

@@ -92,6 +92,7 @@ class Winners:
             o.member: o
             for o in told
             if o.who == "user" and o.after is not None and name in o.after
+            if o.what != "restore"  # it was given before
             if self.fields.same(name, o.after[name], value)
             if o.before is None or not self.fields.same(name, o.before[name], value)
         }
