@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from sqlalchemy import Connection
 
-from syncd.adapter import Endpoint, Row, Snapshot
+from syncd.adapter import Block, Endpoint, Row, Snapshot
 from syncd.config.compile_member import CompiledMember
 from syncd.core import hashing, keys
 from syncd.core.mapping import MemberMapping
@@ -36,8 +36,8 @@ class Pulled:
     searched  every unlinked record that could match one of this run's was looked for there
     tick      store tick at which the read began
     seed      of its row hashes
-    empty     not a single record, though links are live: nothing may follow from it
-    listed    its listing had a record
+    empty     not a single live record, though links are live: nothing may follow from it
+    listed    its listing had a live record
     keyed     its keys were listed, whole: what is gone is known, where a transaction proves it
     error     why it was not read to the end; its records then count as not read
     """
@@ -107,6 +107,7 @@ def pull_all(
     """
     member = reader.rules.name
     rows = changed = missing = 0
+    alive = False
     with reader.store.read() as conn:
         tick = reader.store.last_tick(conn)
         try:
@@ -119,6 +120,7 @@ def pull_all(
                 doubles = _Doubles()
                 for block in snapshot.blocks():
                     rows += len(block.keys)
+                    alive = alive or _alive(reader, snapshot, block)
                     hashes = hashing.row_hashes(block.raws, seed)
                     if not links.same(block.keys, hashes):
                         missing += _gone(reader, links.until(block.keys))
@@ -129,7 +131,7 @@ def pull_all(
                         missing, changed = missing + deleted, changed + len(found) - deleted
                         reader.stage.add_seen(found)
                     watch(rows)
-                empty = rows == 0 and _lives(reader) and not may_be_empty()
+                empty = not alive and _lives(reader) and not may_be_empty()
                 if not empty:
                     missing += _gone(reader, links.rest())
                 return Pulled(
@@ -141,7 +143,7 @@ def pull_all(
                     changed=changed,
                     missing=missing,
                     empty=empty,
-                    listed=rows > 0,
+                    listed=alive,
                     cursor=snapshot.cursor,
                 )
         except SyncdError as error:
@@ -312,6 +314,13 @@ class _Links:
         while self.any():
             at, self._at = self._at, len(self._keys)
             yield list(zip(self._keys[at:], self._entities[at:], strict=True))
+
+
+def _alive(reader: Reader, snapshot: Snapshot, block: Block) -> bool:
+    """Whether one of these rows is not marked as deleted."""
+    if reader.compiled.spec.soft_delete is None:
+        return bool(block.keys)
+    return any(not snapshot.decode(raw).deleted for raw in block.raws)
 
 
 def _lives(reader: Reader) -> bool:

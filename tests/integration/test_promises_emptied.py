@@ -137,3 +137,46 @@ def test_i9_an_approved_emptiness_ends_when_records_are_listed_again(world: Worl
     world.sql("a", "DELETE FROM {t}")
     world.run(mode=INCREMENTAL)
     assert held(world) == [("empty", "a")]
+
+
+@pytest.mark.parametrize("mode", [RunMode.FULL, INCREMENTAL])
+def test_i9_every_record_marked_as_deleted_is_an_emptied_member(
+    world: World, mode: RunMode
+) -> None:
+    """I9: a row marked as deleted is no record: with nothing but such rows a member is as empty as
+    without any, and stays so until a person says so or a live one is there."""
+    marked = Member(
+        extra={"touched": "INTEGER DEFAULT 1", "gone": "INTEGER DEFAULT 0"},
+        options={"soft_delete": "gone", "cursor": "touched", "overlap": 0},
+    )
+    world.flow({"a": marked, "b": Member()}, deletes="propagate")
+    for n in range(5):
+        world.add("a", email=f"p{n}@x.org", name="P", phone="1")
+    world.settle()
+    world.sql("a", "UPDATE {t} SET gone = 1, touched = 2")
+    for _ in range(2):
+        assert world.run(mode=mode).exit_code == 3
+        assert world.written == []
+        assert held(world) == [("empty", "a")]
+    world.sql("a", "UPDATE {t} SET gone = 0, touched = 3 WHERE id = 1")
+    world.run(mode=mode)
+    assert held(world) == []
+    assert len(world.table("b")) == 1
+
+
+def test_i9_an_approved_emptiness_of_marked_rows_takes_effect(world: World) -> None:
+    """I9: a person says that nothing is there but rows marked as deleted; then they are gone, and
+    the approval stands while nothing else is there."""
+    marked = Member(extra={"gone": "INTEGER DEFAULT 0"}, options={"soft_delete": "gone"})
+    world.flow({"a": marked, "b": Member()}, deletes="review")
+    for n in range(5):
+        world.add("a", email=f"p{n}@x.org", name="P", phone="1")
+    world.settle()
+    world.sql("a", "UPDATE {t} SET gone = 1")
+    world.run()
+    (hold,) = world.holds()
+    world.approve(hold)
+    for _ in range(2):
+        world.run()
+        assert held(world) == []
+    assert len(world.cases()) == 5
