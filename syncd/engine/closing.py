@@ -60,6 +60,7 @@ def remember_reading(context: RunContext) -> None:
             if not pulled.read or pulled.empty or context.options.mode is RunMode.ENTITY:
                 continue
             state = known[name]
+            listed_at = context.at if pulled.complete or pulled.keyed else state.listed_at
             shadow.save_member(
                 conn,
                 context.flow,
@@ -67,7 +68,7 @@ def remember_reading(context: RunContext) -> None:
                     state,
                     cursor=(state.cursor if left else pulled.cursor) or state.cursor,
                     last_full_at=context.at if pulled.complete else state.last_full_at,
-                    listed_at=context.at if pulled.complete or pulled.keyed else state.listed_at,
+                    listed_at=None if name in context.unlisted else listed_at,
                     fingerprint=context.rules.members[name].fingerprint
                     if (pulled.complete and not held) or not state.fingerprint
                     else state.fingerprint,

@@ -36,6 +36,7 @@ class RunContext:
     first_entry  the journal's number of this run's first operation; 0 = none yet
     recorded  of which member and kind there are operations of this run in the journal
     any_never  whether people said of any two records that they are not the same
+    unlisted  members of which a record was not found, without a listing that tells what is gone
     bare    members without a live link when this run planned: creates there do not count (law 16)
     """
 
@@ -53,6 +54,7 @@ class RunContext:
     first_entry: int = 0
     recorded: set[tuple[str, OpKind]] = field(default_factory=set)
     pulled: dict[str, Pulled] = field(default_factory=dict)
+    unlisted: set[str] = field(default_factory=set)
     bare: frozenset[str] | None = None
     any_never: bool = False
 

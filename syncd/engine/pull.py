@@ -39,6 +39,7 @@ class Pulled:
     empty     not a single live record, though links are live: nothing may follow from it
     listed    its listing had a live record
     keyed     its keys were listed, whole: what is gone is known, where a transaction proves it
+    unlisted  what moved was read and its keys were not listed: nothing is known to be gone
     error     why it was not read to the end; its records then count as not read
     """
 
@@ -53,6 +54,7 @@ class Pulled:
     empty: bool = False
     listed: bool = False
     keyed: bool = False
+    unlisted: bool = False
     cursor: str | None = None
     error: SyncdError | None = None
 
@@ -158,10 +160,11 @@ def pull_since(
     may_be_empty: Callable[[], bool] = lambda: False,
 ) -> Pulled:
     """Read what moved since the cursor, then every key, which finds what is gone; where that is not
-    due, only if there is a record without a link, which may be a gone one made again."""
+    due, only if there is a record without a link, which may be a gone one made again, or if all
+    that moved was marked as deleted, which may be all there is."""
     member = reader.rules.name
-    rows = changed = missing = alive = 0
-    empty = False
+    rows = changed = missing = listed = 0
+    alive = empty = False
     with reader.store.read() as conn:
         tick = reader.store.last_tick(conn)
         try:
@@ -169,6 +172,7 @@ def pull_since(
                 seed = reader.seed(snapshot)
                 for block in snapshot.blocks():
                     rows += len(block.keys)
+                    alive = alive or _alive(reader, snapshot, block)
                     known = entities_of(conn, reader.flow, member, block.keys)
                     due = due or not known.keys() >= set(block.keys)
                     prints = reader.fingerprints(list(known))
@@ -183,8 +187,9 @@ def pull_since(
                     reader.stage.add_seen(found)
                     watch(rows)
                 following = snapshot.cursor
+            due = due or (rows > 0 and not alive)
             if due:
-                alive, missing, empty = _list(reader, conn, may_be_empty)
+                listed, missing, empty = _list(reader, conn, may_be_empty)
             return Pulled(
                 member,
                 tick=tick,
@@ -193,8 +198,9 @@ def pull_since(
                 changed=changed,
                 missing=missing,
                 empty=empty,
-                listed=alive > 0,
+                listed=listed > 0,
                 keyed=due,
+                unlisted=not due,
                 cursor=following,
             )
         except SyncdError as error:

@@ -16,6 +16,9 @@ Fetched = Mapping[tuple[str, str], Read]
 # Of a member that answered without a single record: what is not there may be anywhere (law 16)
 _EMPTY = Read(ReadStatus.UNREAD, reason="not a single record was read there")
 
+# One that is not found may be one of many, and all of them: only a listing tells (law 16)
+_UNLISTED = Read(ReadStatus.UNREAD, reason="it was not found, and the keys there were not listed")
+
 
 def by_key(rows: Sequence[Seen]) -> dict[tuple[str, str], Seen]:
     """A key that was set aside stays so, whatever else was staged under it."""
@@ -107,11 +110,13 @@ def _fetch(
     for link in links:
         row = rows.get(link.key)
         if row is None or row.deleted:
-            found[name, link.key] = (
-                _EMPTY
-                if pulled.empty
-                else Read(ReadStatus.MISSING, None, tick, searched, shows=shows)
-            )
+            if pulled.unlisted:
+                context.unlisted.add(name)
+                found[name, link.key] = _UNLISTED
+            elif pulled.empty:
+                found[name, link.key] = _EMPTY
+            else:
+                found[name, link.key] = Read(ReadStatus.MISSING, None, tick, searched, shows=shows)
             continue
         record, complaint = reader.record(row, None, link.fingerprint)
         found[name, link.key] = (

@@ -180,3 +180,49 @@ def test_i9_an_approved_emptiness_of_marked_rows_takes_effect(world: World) -> N
         world.run()
         assert held(world) == []
     assert len(world.cases()) == 5
+
+
+def unlisted(world: World, count: int) -> None:
+    """So many people at a and b; the next incremental runs do not list a's keys."""
+    extra = {"touched": "INTEGER DEFAULT 1", "gone": "INTEGER DEFAULT 0"}
+    options = {"cursor": "touched", "list_every": "1h"}
+    a = Member(extra=extra, options={**options, "soft_delete": "gone"})
+    b = Member(extra=extra, options=options)
+    world.flow({"a": a, "b": b}, deletes="propagate")
+    for n in range(count):
+        world.add("a", email=f"p{n}@x.org", name="P", phone="1")
+    world.settle()
+    for _ in range(2):
+        world.run(mode=INCREMENTAL)
+        assert world.written == []
+
+
+@pytest.mark.parametrize(
+    "emptied",
+    [
+        "DELETE FROM {t}",
+        "UPDATE {t} SET gone = 1",
+        "UPDATE {t} SET gone = 1, touched = 99999",
+        "UPDATE {t} SET gone = 1, touched = 0",
+    ],
+)
+def test_i9_i14_what_is_not_found_without_a_listing_is_not_gone(world: World, emptied: str) -> None:
+    """I9, I14: a was emptied, and its keys are not listed yet; b's records, read again in the
+    overlap, have a's looked up by their ids. The next incremental run lists a's keys, whatever
+    its pace, and a person is asked."""
+    unlisted(world, 8)
+    world.sql("a", emptied)
+    for _ in range(3):
+        world.run(mode=INCREMENTAL)
+        assert world.written == []
+    assert held(world) == [("empty", "a")]
+
+
+def test_i14_a_record_not_found_without_a_listing_is_deleted_after_the_next(world: World) -> None:
+    """I14: a single record is gone: told one incremental run later, by a listing."""
+    unlisted(world, 8)
+    world.remove("a", 1)
+    world.run(mode=INCREMENTAL)
+    assert world.written == []
+    world.run(mode=INCREMENTAL)
+    assert world.written == [("b", "delete")]
