@@ -235,12 +235,14 @@ class Capabilities:
                  for) | "rows" (under the keys the system made) | "receipts" | "transaction" (the
                  system is asked what became of it) | "" = nothing
     read_lag     seconds for which a read may miss our own write
+    reuses       the id of a deleted record may be given to another one
     """
 
     consistent: bool
     settles: str
     read_lag: float = 0.0
     batch: int = 1000
+    reuses: bool = False
 
 
 class Endpoint(Protocol):

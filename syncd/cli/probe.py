@@ -66,6 +66,7 @@ def member(
         *_denied(compiled, where),
         *_settles(rules, compiled, endpoint, where),
         *_unique(rules, config, compiled.schema, where),
+        *_reused(config, endpoint, where),
     ]
     if not rows:
         return found
@@ -140,6 +141,20 @@ def _unique(
             f"nothing keeps {schema.name} from holding two records with the same {named}",
             f"a unique constraint on ({named}); until then such records wait for a person",
         )
+
+
+def _reused(config: MemberConfig, endpoint: Endpoint, where: str) -> Iterator[Finding]:
+    """Without a creation mark another record under a deleted one's id looks like that one."""
+    if not endpoint.capabilities.reuses or config.created is not None:
+        return
+    named = ", ".join(endpoint.schema.key)
+    yield Finding(
+        "warning",
+        where,
+        f"{endpoint.schema.name} gives the `{named}` of a deleted record to a new one, which looks "
+        "as if the deleted one were back: it is suppressed for the `grace`, then asked about",
+        f"`{named}` INTEGER PRIMARY KEY AUTOINCREMENT, or a `created` column in the config",
+    )
 
 
 def _round_trip(

@@ -254,6 +254,32 @@ def test_check_warns_of_match_keys_that_stand_twice(world: World) -> None:
     assert any("two records with the same mail" in text for text in warnings)
 
 
+@pytest.mark.parametrize(
+    ("key", "reused"),
+    [
+        ("no INTEGER PRIMARY KEY", True),
+        ("no INTEGER PRIMARY KEY /* no autoincrement */", True),
+        ("no INTEGER PRIMARY KEY autoincrement", False),
+        ("no TEXT PRIMARY KEY DEFAULT (hex(randomblob(8)))", False),
+    ],
+)
+def test_check_warns_of_ids_that_are_given_anew(world: World, key: str, reused: bool) -> None:
+    """A new record under the id of a deleted one would be suppressed, and nobody would know why."""
+
+    def warned() -> list[str]:
+        return [t for t in messages(world, "warning") if t.startswith("customers gives the `no`")]
+
+    world.sql("erp", "DROP TABLE customers")
+    world.sql(
+        "erp",
+        f"CREATE TABLE customers ({key}, email TEXT UNIQUE, full_name TEXT, tel TEXT,"
+        ' credit_limit NUMERIC(12,2), "autoincrement" TEXT, made TEXT)',
+    )
+    assert len(warned()) == reused
+    world.change('object = "customers"', 'object = "customers"\ncreated = "made"')
+    assert warned() == []
+
+
 def test_check_warns_where_nobody_makes_the_key(world: World) -> None:
     world.sql("erp", "DROP TABLE customers")
     world.sql(

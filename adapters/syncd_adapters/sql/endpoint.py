@@ -48,6 +48,7 @@ class SqlEndpoint:
             consistent=flavor.consistent and flavor.transactional(layout.ref),
             settles="receipts" if receipts is not None else self._settles(),
             batch=flavor.batch,
+            reuses=layout.schema.generated and flavor.reuses(layout.ref),
         )
 
     def _settles(self) -> str:

@@ -249,6 +249,10 @@ class Flavor(ABC):
             for name in schema_key
         )
 
+    def reuses(self, ref: TableRef) -> bool:
+        """Whether a key that the database made is made again once its row is deleted."""
+        return False
+
     def transactional(self, ref: TableRef) -> bool:
         return True
 

@@ -39,6 +39,9 @@ _FILE_HINTS = {
     "SQLITE_NOTADB": "see the path: this file is something else, or was overwritten",
 }
 _SPECIAL = ("syncd_receipts", "syncd_state", "sqlite_sequence")
+# A word of CREATE TABLE, where names in quotes, texts and comments are left out
+_AUTOINCREMENT = re.compile(r"\bAUTOINCREMENT\b", re.IGNORECASE)
+_ASIDE = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|\[[^\]]*\]|--[^\n]*|/\*.*?\*/""", re.DOTALL)
 
 
 class Sqlite(TupleFlavor):
@@ -159,11 +162,14 @@ class Sqlite(TupleFlavor):
 
     def _nullable_key(self, ref: TableRef) -> bool:
         """SQLite allows null in a primary key, but for rowids and WITHOUT ROWID tables."""
+        key = self._key(ref)
+        return not _is_rowid(key) and any(not row[3] for row in key)
+
+    def _key(self, ref: TableRef) -> list[Any]:
+        """Of the primary key, the rows of the pragma."""
         with self.session(f"looking at {ref.name}") as connection:
             found = self.rows(connection, f"PRAGMA table_xinfo({self.quote(ref.name)})")
-        key = [row for row in found if row[5]]
-        rowid = len(key) == 1 and str(key[0][2]).upper() == "INTEGER"
-        return not rowid and any(not row[3] for row in key)
+        return [row for row in found if row[5]]
 
     def generates(self, ref: TableRef, schema_key: Sequence[str], columns: Any) -> bool:
         if len(schema_key) == 1 and str(columns[schema_key[0]]["type"]) == "INTEGER":
@@ -177,6 +183,16 @@ class Sqlite(TupleFlavor):
             except sqlite3.OperationalError:  # WITHOUT ROWID
                 return False
         return True
+
+    def reuses(self, ref: TableRef) -> bool:
+        """A rowid is the largest there is and one, but for AUTOINCREMENT, which only the text of
+        CREATE TABLE tells."""
+        if not _is_rowid(self._key(ref)):
+            return False
+        with self.session(f"looking at {ref.name}") as connection:
+            sql = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?"
+            found = self.rows(connection, sql, (ref.name,))
+        return bool(found) and not _AUTOINCREMENT.search(_ASIDE.sub(" ", str(found[0][0])))
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -376,6 +392,10 @@ class Sqlite(TupleFlavor):
             return []
         where = f"{self.quote(layout.key[0])} BETWEEN ? AND ?"
         return [(raw, False) for raw in self.select_raws(connection, layout, where, numbers)]
+
+
+def _is_rowid(key: Sequence[Any]) -> bool:
+    return len(key) == 1 and str(key[0][2]).upper() == "INTEGER"
 
 
 def _undecodable(error: sqlite3.Error) -> bool:
