@@ -15,7 +15,7 @@ from syncd.cli.records import before_first_run, flows_of, reading
 from syncd.core import keys
 from syncd.errors import ConfigError
 from syncd.store import quarantine as stored
-from syncd.store.quarantine import Quarantined
+from syncd.store.quarantine import Quarantined, QuarantineState
 
 
 @click.group(cls=Group, examples=("syncd quarantine list", "syncd quarantine retry 5"))
@@ -48,7 +48,7 @@ def list_(app: App, flow: str | None, dropped: bool, limit: int) -> None:
             f"{one['member']} {one['key'] or '(new)'}",
             one["attempts"],
             moment(one["last_at"]),
-            moment(one["next_at"]) if one["next_at"] else "when asked",
+            _next(one),
             one["error"],
         )
         for one in found
@@ -119,6 +119,15 @@ def _answer(
     if word == "drop" and wanted:
         lines.append("their records stay pending: syncd quarantine list --dropped")
     app.finish(Result(f"quarantine {word}", {"ids": wanted}, lines))
+
+
+def _next(one: dict[str, Any]) -> str:
+    """When it is tried again. A record that could not be read has no time: each run reads it."""
+    if one["state"] == QuarantineState.DROPPED.value:
+        return "when asked"
+    if one["state"] == QuarantineState.RETRY.value:
+        return "next run"
+    return moment(one["next_at"]) if one["next_at"] else "every run"
 
 
 def _shape(one: Quarantined, name: str) -> dict[str, Any]:

@@ -63,7 +63,8 @@ _ENTITY = select(_Q.entity_id).where(_Q.id == bindparam("number"), QUARANTINED)
 @dataclass(frozen=True, slots=True)
 class Refused:
     """One operation refused. op_digest: of what was sent; another operation for the same record
-    is tried at once. next_at: when the same one may be tried again by itself; None = never."""
+    is tried at once. next_at: when the same one may be tried again by itself; None = it is
+    no operation but a record that could not be read, as every run tries to."""
 
     entity: int
     member: str

@@ -187,6 +187,33 @@ def test_i12_quarantine_holds_up_nobody_and_is_retried_when_asked(world: World) 
     world.ok("quarantine", "list")
 
 
+def test_the_quarantine_says_when_each_is_tried_again(world: World) -> None:
+    """A refused write at its time, or in the next run once asked for; what was given up when asked;
+    an unreadable record in every run."""
+
+    def when(record: str, *more: str) -> str:
+        lines = world.run("quarantine", "list", *more).stdout.splitlines()
+        (line,) = (line for line in lines if f" {record} " in line)
+        return line
+
+    number = refused(world)
+    (one,) = world.json("quarantine", "list", code=3)["quarantined"]
+    assert one["next_at"] is not None
+    assert not any(word in when("erp 101") for word in ("next run", "every run", "when asked"))
+    world.ok("quarantine", "retry", number)
+    assert "next run" in when("erp 101")
+    world.ok("quarantine", "drop", number)
+    assert "when asked" in when("erp 101", "--dropped")
+    world.sql("crm", "UPDATE contacts SET credit = 'abc' WHERE id = 3")
+    world.ok("reconcile", code=3)
+    (one,) = world.json("quarantine", "list", code=3)["quarantined"]
+    assert one["next_at"] is None
+    assert "every run" in when("crm 3")
+    world.sql("crm", "UPDATE contacts SET credit = 30 WHERE id = 3")
+    world.ok("reconcile")
+    assert world.ok("quarantine", "list").stdout == "none\n"
+
+
 def test_what_was_dropped_stays_in_sight_and_is_taken_up_again(world: World) -> None:
     number = refused(world)
     world.ok("quarantine", "drop", number)
