@@ -83,6 +83,7 @@ def _flow(conn: Connection, name: str, flow: int) -> dict[str, Any]:
         "decided": conflicts.count_open(conn, flow, state=conflicts.DECIDED),
         "holds": len(holds.holds(conn, flow)),
         "quarantined": quarantine.count(conn, flow),
+        "suppressed": runs.suppressed(conn, flow),
         "relinking": relinking(conn, name),
     }
 
@@ -100,6 +101,7 @@ def _shape(name: str, members: list[dict[str, Any]]) -> dict[str, Any]:
         "decided": 0,
         "holds": 0,
         "quarantined": 0,
+        "suppressed": 0,
         "relinking": False,
         "members": members,
     }
@@ -157,4 +159,8 @@ def _lines(flow: dict[str, Any]) -> list[str]:
     lines += [f"  ! {number(n, noun)}: {what}" for n, noun, what in open_ if n]
     if flow["decided"]:
         lines.append(f"  {number(flow['decided'], 'decision')} waiting for the next run")
+    if flow["suppressed"]:
+        back = number(flow["suppressed"], "deleted id")
+        verb = "is" if flow["suppressed"] == 1 else "are"
+        lines.append(f"  {back} {verb} back and suppressed for now: syncd reconcile -v")
     return lines

@@ -169,6 +169,7 @@ def _record_end(context: RunContext, conn: Connection, error: SyncdError | None)
         "rejected": sum(m.rejected for m in report.members.values()),
         "conflicts": report.conflicts,
         "holds": report.holds,
+        "suppressed": report.suppressed,
     }
     runs.finish(
         conn,

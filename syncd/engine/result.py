@@ -118,6 +118,7 @@ class RunReport:
     conflicts, holds, quarantined, pending, unknown   what stands open in the flow afterwards; of
               a plan, what would (but for pending)
     opens     of a plan: the conflicts it would open
+    suppressed  deleted ids that are back and not believed yet (law 12), of what was read
     wants_person  of a plan: whether something would stand open that a person has to look at
     messages  (level, text): what a person should know, in order
     moved     digests of a saved plan's operations that no longer hold
@@ -134,6 +135,7 @@ class RunReport:
     quarantined: int = 0
     pending: int = 0
     unknown: int = 0
+    suppressed: int = 0
     seconds: float = 0.0
     messages: list[tuple[str, str]] = field(default_factory=list)
     operations: list[PlannedOperation] = field(default_factory=list)

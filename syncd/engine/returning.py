@@ -39,6 +39,7 @@ def returned(context: RunContext, conn: Connection) -> None:
                 if not _is_new(context, conn, gone[seen.key][-1], seen, suppressed)
             )
     if suppressed:
+        context.report.suppressed = max(context.report.suppressed, suppressed.count)
         verb = "were deleted; they are" if suppressed.count > 1 else "was deleted; it is"
         context.say("info", f"{suppressed} {verb} back and suppressed for now")
 

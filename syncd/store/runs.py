@@ -36,6 +36,7 @@ _FORGET = tables.guard_count.delete().where(
 )
 _WHEN = ("boot", "ms", "at")
 _DOUBT = timedelta(days=30)  # by which the clock of another boot may have been wrong
+_BACK = 50  # runs looked at
 
 
 class RunState(StrEnum):
@@ -117,6 +118,17 @@ def runs(conn: Connection, flow: int | None = None, *, limit: int | None = 20) -
     if flow is not None:
         query = query.where(tables.run.c.flow_id == flow)
     return [_run(row) for row in conn.execute(query)]
+
+
+def suppressed(conn: Connection, flow: int) -> int:
+    """How many deleted ids that are back are not believed yet, as the last whole read and those
+    since came upon them; each of these sees some."""
+    most = 0
+    for one in runs(conn, flow, limit=_BACK):
+        most = max(most, one.counts.get("suppressed", 0))
+        if one.mode == "full" and one.state is RunState.DONE:
+            break
+    return most
 
 
 # --- the guards' window --------------------------------------------------------------------

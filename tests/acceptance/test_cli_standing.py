@@ -402,6 +402,25 @@ def test_each_unreadable_record_counts_in_the_status(world: World) -> None:
     assert crm["quarantined"] == 2
 
 
+def test_s35_an_id_that_is_back_shows_in_the_status(world: World) -> None:
+    """S35: the newest contact is deleted, and the next one gets its id: nothing is made of it for
+    the grace, and the status says so until it is over or the record is gone."""
+    world.synced(3)
+    world.sql("crm", "DELETE FROM contacts WHERE id = 3")
+    world.ok("reconcile")
+    assert world.json("status")["flows"][0]["suppressed"] == 0
+    world.sql("crm", "INSERT INTO contacts (mail, name) VALUES ('new@example.com', 'New')")
+    world.ok("reconcile")
+    assert world.sql("erp", "SELECT count(*) FROM customers") == [(2,)]
+    assert world.json("status")["flows"][0]["suppressed"] == 1
+    assert "1 deleted id is back and suppressed for now" in world.ok("status").stdout
+    assert "crm 3 was deleted; it is back" in world.ok("reconcile", "-v").stdout
+    world.sql("crm", "DELETE FROM contacts WHERE id = 3")
+    world.ok("reconcile")
+    assert world.json("status")["flows"][0]["suppressed"] == 0
+    assert "suppressed" not in world.ok("status").stdout
+
+
 def test_an_empty_answer_asks_what_it_is_about(world: World) -> None:
     world.synced(3)
     world.sql("crm", "DELETE FROM contacts")
