@@ -154,6 +154,10 @@ def _dying(
     if undone:  # a person takes the deletion back
         revive = (*undone, *missing)
         return Presence(Fate.LIVES, gone=missing, revive=revive, reason="drift: revert")
+    if rules.deletes is Deletes.UNLINK:  # since it was decided: what is left is left alone
+        return _unlink(sides, missing, cause, "unlink")
+    if rules.deletes is Deletes.IGNORE:
+        return Presence(Fate.LIVES, gone=missing, cause=cause, reason="ignore")
     edited = _differing(rules, entity, sides)
     if not edited:
         return _die(rules, entity, sides, missing, cause, "deletion goes on")
