@@ -88,13 +88,11 @@ def link_keys(rules: FlowRules, link: Link) -> list[tuple[int, tuple[Comparable,
 
 
 def standing(rules: FlowRules, entity: Entity) -> dict[str, Link]:
-    """Its links whose record is still there; one archived by its mark is as good as deleted."""
+    """Its links whose record is still there."""
     return {
         name: link
         for name, link in entity.links.items()
-        if name in rules.members
-        and link.state is not LinkState.GONE
-        and not (link.state is LinkState.ARCHIVED and rules.members[name].archives)
+        if name in rules.members and link.state is not LinkState.GONE
     }
 
 

@@ -41,7 +41,7 @@ class LinkState(StrEnum):
     UNLINKED = "unlinked"  # excused: a person or the delete policy untied it
     IGNORED = "ignored"  # excused
     DECLINED = "declined"  # excused: a hold was discarded, or a drifted deletion kept
-    ARCHIVED = "archived"
+    ARCHIVED = "archived"  # where no mark can be set; one marked as deleted is gone
     DORMANT = "dormant"  # its member is not in the config
     GONE = "gone"  # tombstone
 

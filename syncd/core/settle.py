@@ -69,10 +69,7 @@ def settled(
         case OpKind.UPDATE:
             link = entity.links[member]
             return _with(entity, _confirmed(link, operation, outcome.record, tick))
-        case OpKind.ARCHIVE:
-            archived = replace(entity.links[member], state=LinkState.ARCHIVED, moved_tick=tick)
-            return _end(_with(entity, archived))
-        case OpKind.DELETE:
+        case OpKind.DELETE | OpKind.ARCHIVE:  # marked as deleted it is a tombstone, too
             links = dict(entity.links)
             link = links.pop(member)
             gone = replace(link, state=LinkState.GONE, moved_tick=tick)

@@ -15,6 +15,7 @@ STAMPED = Member(
     extra={"made": "TIMESTAMP NULL", "edited": "TIMESTAMP NULL", "erased": "INTEGER"},
     options={"created": "made", "modified": "edited", "soft_delete": "erased"},
 )
+MARKED = Member(extra={"erased": "INTEGER"}, options={"soft_delete": "erased"})
 STAMPS = {"made": BORN, "edited": BORN, "erased": 0}
 
 
@@ -103,3 +104,27 @@ def test_s35_restored_beside_another_entity_with_its_key_a_person_is_asked(world
     assert world.written == []
     assert world.case().case.kind is CaseKind.SAME_ENTITY
     world.quiet()
+
+
+@pytest.mark.parametrize("deletes", ["archive", "propagate"])
+def test_s34_i4_one_taken_out_of_the_archive_is_back_and_no_second_is_made(
+    world: World, deletes: str
+) -> None:
+    """Law 12: marked as deleted at b it was gone; somebody clears the mark. Entered anew at a it
+    got a second live record at b."""
+    world.flow({"a": MARKED, "b": MARKED}, deletes=deletes)
+    key = world.add("a", **person(1), erased=0)
+    world.add("a", **person(2), erased=0)
+    world.settle()
+    other = world.find("b", email="p1@x.org")
+    world.edit("a", key, erased=1)
+    world.settle()
+    assert world.tombstone("b", other)
+    world.edit("b", other, erased=0)
+    assert any("suppressed" in text for _, text in world.run().messages)
+    world.add("a", **person(1), erased=0)
+    world.quiet()
+    world.clock.advance(25 * 3600)
+    assert world.run().exit_code == 3
+    assert world.written == []
+    assert world.case().case.kind is CaseKind.REAPPEARED
