@@ -90,9 +90,10 @@ def _timed(rules: FlowRules, side: Side) -> Side:
     """A write of ours whose answer did not tell its version is found by this read, or something is
     in its place. Where the record is as we left it, the version read is ours, and an edit keeps
     the time before it. Where somebody changed another field, nobody can say which of the two
-    the time is of: it is unknown, and a policy that asks who came last leaves it (S55)."""
-    written = moved = False
-    if side.ours or side.status is not ReadStatus.SEEN:
+    the time is of: it is unknown, and a policy that asks who came last leaves it (S55). So it is
+    where somebody may have edited within the very moment of a write whose time is known."""
+    written, moved = side.ours, False
+    if side.status is not ReadStatus.SEEN:
         return side
     for name, value in side.fields.items():
         base = side.link.bases.get(name)

@@ -239,6 +239,26 @@ def test_s55_an_edit_that_our_own_write_overtook_has_no_known_time(world: World)
     assert shown(world.case(CaseKind.FIELD)).keys() == {"b", "c"}
 
 
+def test_s55_an_edit_within_the_second_of_our_write_has_no_known_time(world: World) -> None:
+    """S55: b's times are of whole seconds, and its user edits the name in that of our write: the
+    time before it is not his, and a's older edit must not win by it."""
+    keys = timed(world)
+    world.edit("c", keys["c"], phone="2", edited="2024-01-02 00:01:00")
+
+    def race(writes: object) -> None:
+        world.accidents["b"].before = None
+        world.edit("a", keys["a"], name="Anna", edited="2024-01-02 00:02:00")
+        world.edit("b", keys["b"], edited="2024-01-02 00:05:00")  # as our write is stamped
+
+    world.accidents["b"].before = race
+    world.run()
+    world.edit("b", keys["b"], name="Bea", edited="2024-01-02 00:05:00")
+    world.run()
+    assert world.rows("b")[keys["b"]]["name"] == "Bea"
+    assert shown(world.case(CaseKind.FIELD)).keys() == {"a", "b"}
+    world.quiet()
+
+
 def world_members(world: World) -> dict[str, Member]:
     return {
         who: Member(extra={"edited": WALL[world.kind]}, options={"modified": "edited"})

@@ -174,11 +174,9 @@ class Question:
         link, record = self.entity.links[name], self.world.reads[name].record
         if record is None or record.modified is None:
             return link.edited if record is None else None
-        if record.modified == link.own_time:
-            return link.edited
         bases = {f: b for f, b in link.bases.items() if f in record.fields}
         ours = {f for f, b in bases.items() if b.unproven or self.stands(f, record, b.sent)}
-        if not ours:
+        if not ours and record.modified != link.own_time:
             return record.modified
         alike = (
             self.stands(f, record, b.value) or self.stands(f, record, b.sent)
