@@ -93,6 +93,7 @@ class Base:
     seq       the agreed sequence it confirmed; 0 = behind whatever is agreed
     unproven  the write succeeded without proof: `value` is what was sent
     sent      a write of this value ended unknown; `value` is still the one before it
+    beside    the fields of that write, where it had several: they arrive together
     seen      another form than the one sent was read here, and the value sent stands: read again
               after that was sent again, it is this member's own form of it
     """
@@ -102,6 +103,7 @@ class Base:
     unproven: bool = False
     sent: Value | Unset = UNSET
     seen: Value | Unset = UNSET
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

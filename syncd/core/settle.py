@@ -53,7 +53,7 @@ def settled(
         if link is None:
             return entity
         # it did not happen and will not: nothing is on its way any more
-        bases = {name: replace(base, sent=UNSET) for name, base in link.bases.items()}
+        bases = {name: replace(base, sent=UNSET, beside=()) for name, base in link.bases.items()}
         row_hash = link.row_hash if outcome.status == "rejected" else None
         return _with(entity, replace(link, bases=bases, row_hash=row_hash))
     match operation.kind:
@@ -133,10 +133,10 @@ def _unknown(entity: Entity, operation: Operation, tick: int) -> Entity:
     if operation.kind is not OpKind.UPDATE or link is None:
         return replace(entity, unsettled=unsettled)
     bases = dict(link.bases)
-    for name, sent in operation.fields.items():
-        base = bases.get(name)
-        if base is not None:
-            bases[name] = replace(base, sent=sent)
+    names = tuple(sorted(name for name in operation.fields if name in bases))
+    beside = names if len(names) > 1 else ()
+    for name in names:
+        bases[name] = replace(bases[name], sent=operation.fields[name], beside=beside)
     return _with(entity, replace(link, bases=bases, row_hash=None, moved_tick=tick))
 
 

@@ -110,7 +110,24 @@ def _reread(
 ) -> tuple[Base, str]:
     base = side.link.bases[name]
     seq = agreed[name].seq if name in agreed else base.seq
+    if base.beside and _arrived(rules, side, name):
+        again = base.seq + 1 == seq and not base.unproven  # as in settling a write without proof
+        base = Base(base.sent, seq, unproven=True, seen=base.seen if again else UNSET)
     return _judge(base, side.fields[name], side.newer, seq, rules.fields[name].compare)
+
+
+def _arrived(rules: FlowRules, side: Side, name: str) -> bool:
+    """Whether another field of the same unknown write reads as it was sent, and was not so before:
+    the write arrived, so that this field's base is the value sent, unproven (law 5)."""
+    base = side.link.bases[name]
+    for other in base.beside:
+        its = side.link.bases.get(other)
+        if other == name or its is None or its.beside != base.beside or other not in side.fields:
+            continue  # known by now, sent again in another write since, or not read
+        compare = rules.fields[other].compare
+        if compare(side.fields[other]) == compare(its.sent) != compare(its.value):
+            return True
+    return False
 
 
 def _judge(
@@ -124,7 +141,8 @@ def _judge(
             return Base(value, seq), "proven"
         if read != compare(base.value) or newer:
             return base, "behind"
-        return replace(base, sent=UNSET), ""  # it never arrived: pending, and written again
+        # it never arrived: pending, and written again
+        return replace(base, sent=UNSET, beside=()), ""
     if base.unproven:
         if read == compare(base.value):
             return Base(value, base.seq), "proven"

@@ -159,6 +159,7 @@ def decode_base(payload: bytes | None, agreed: Mapping[str, Agreed]) -> dict[str
             unproven="u" in facts,
             sent=facts.get("sent", UNSET),
             seen=facts.get("seen", UNSET),
+            beside=tuple(facts.get("with", ())),
         )
     return bases
 
@@ -169,6 +170,8 @@ def _explicit(base: Base) -> dict[str, Any]:
         facts["u"] = 1
     if base.sent is not UNSET:
         facts["sent"] = base.sent
+    if base.beside:
+        facts["with"] = list(base.beside)
     if base.seen is not UNSET:
         facts["seen"] = base.seen
     return facts

@@ -118,6 +118,26 @@ def test_s65_an_edit_of_another_field_beside_our_write_travels(world: World, whe
 # --- S66: a member that joins ---------------------------------------------------------------------
 
 
+def test_s64_an_edit_after_a_write_that_another_field_proves_is_not_behind(world: World) -> None:
+    """Law 5, S64: the answer to a write of name and phone was lost, then b's phone is edited. The
+    name proves that write: no preference takes the one edit since for older than it."""
+    world.flow({"a": Member(), "b": Member()}, conflict="prefer:a")
+    keys = everywhere(world, "a", "b")
+    world.quiet(times=1)
+    world.edit("a", keys["a"], name="Anna", phone="2")
+    world.accidents["b"].lose, world.accidents["b"].unknown = "update", True
+    assert world.run().unknown == 1
+    world.accidents["b"].lose = None
+    world.edit("b", keys["b"], phone="3")
+    for _ in range(2):
+        assert world.run().exit_code == 3
+        assert world.written == []
+        assert shown(world.case(CaseKind.UNPROVEN))["b"]["phone"] == "3"
+    world.decide(world.case(CaseKind.UNPROVEN), Choice.TAKE, "b")
+    world.settle()
+    assert phone(world, "a", keys["a"]) == phone(world, "b", keys["b"]) == "3"
+
+
 @mostly("first", "review", "prefer:a", "prefer:c")
 def test_s66_a_member_that_joins_is_first_sight(world: World, first: str) -> None:
     """S66: c joins with older values of many records. `first` decides: by default each is a

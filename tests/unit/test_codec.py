@@ -90,6 +90,11 @@ def test_no_value_is_not_null() -> None:
         )
 
 
+def test_the_fields_of_one_unknown_write_are_kept() -> None:
+    bases = {name: Base("y", 0, sent="z", beside=("f", "g")) for name in ("f", "g")}
+    assert codec.decode_base(codec.encode_base(bases, {}), {}) == bases
+
+
 def test_bases_of_fields_no_longer_agreed_are_kept_whole() -> None:
     bases = {"gone": Base("x", 3)}
     payload = codec.encode_base(bases, {})

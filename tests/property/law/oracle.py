@@ -120,6 +120,8 @@ class Question:
             if base.sent is not UNSET and folded == compare(base.sent):
                 old, seq = value, self.seq  # the unknown write is proven by what stands there
                 setback = False
+            elif base.sent is not UNSET and self.arrived(name, base.beside, f):
+                old, seq, setback, odd = base.sent, self.seq, False, True
             if base.unproven and folded != compare(old):
                 if base.seen is not UNSET and compare(base.seen) == folded:
                     old = value  # what the same value sent before looked like: its own form
@@ -151,6 +153,19 @@ class Question:
             odd=odd,
             doubt=doubt,
             setback=back,
+        )
+
+    def arrived(self, name: str, beside: tuple[str, ...], field: str) -> bool:
+        """Another field of the same unknown write has become what was sent: it was whole, and this
+        one's value was written, too, without a proof of what that came to."""
+        link, record = self.entity.links[name], self.world.reads[name].record
+        return any(
+            record is not None
+            and other != field
+            and other in record.fields
+            and self.stands(other, record, link.bases[other].sent)
+            and not self.stands(other, record, link.bases[other].value)
+            for other in beside
         )
 
     def newer(self, name: str) -> bool:

@@ -34,7 +34,7 @@ def base(b: Base) -> str:
     if b.unproven:
         text += " unproven"
     if b.sent is not UNSET:
-        text += f" sent={b.sent!r}"
+        text += f" sent={b.sent!r}" + f" with {b.beside}" * bool(b.beside)
     if b.seen is not UNSET:
         text += f" seen={b.seen!r}"
     return text

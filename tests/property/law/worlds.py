@@ -247,6 +247,9 @@ def linked(
             if own[name].sent is not UNSET and draw(st.booleans()):
                 now[name] = own[name].sent
         held.update(own)
+    sent = tuple(sorted(name for name, base in held.items() if base.sent is not UNSET))
+    if len(sent) > 1 and draw(st.booleans()):  # by one write, else by one each
+        held.update({name: replace(held[name], beside=sent) for name in sent})
     own_time = draw(st.sampled_from((None, *STAMPS)))
     link = Link(
         member,
