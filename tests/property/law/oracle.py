@@ -224,7 +224,10 @@ def merged(q: Question) -> list[Verdict]:
     blind = [n for n in movers if n in q.sources and n not in q.targets]
     unwritable = [n for n in (*q.sides, *q.absent) if n in q.sources and n not in q.targets]
     if odd:  # whatever the policy and the authority: it may be what our own write looks like
-        if blind and len(unwritable) > 1:
+        ranked = bool(blind) and len(unwritable) > 1
+        if ranked and all(q.same(q.candidate(s), q.row) for s in odd.values()):
+            return []  # no conflict, where the ranked value is what was agreed since, too
+        if ranked:
             return [frozen(q, None)]  # with the ranked value, or all that could not be ranked
         asked = {**movers, **odd, **(drifting if q.rules.drift is Drift.REVIEW else {})}
         rows = {q.fold(q.row), *(q.fold(q.candidate(s)) for s in asked.values())}
