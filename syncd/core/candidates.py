@@ -47,7 +47,8 @@ class Contest:
     """One group of one entity as its members contest it.
 
     sources     members whose changes of the group are candidates (law 1)
-    unwritable  those of them that are no target, and not gone (law 13)
+    ranked      those of them that are no target (law 13)
+    unwritable  those of them that have a record of this entity
     values      agreed ones, as far as there are any; seq: their sequence, else 0
     """
 
@@ -66,9 +67,8 @@ class Contest:
         self.conflict, self.first = lead.conflict, lead.first
         self.sources = frozenset(m for f in group for m in rules.sources(f))
         targets = frozenset(m for f in group for m in rules.targets(f))
-        self.unwritable = tuple(
-            m for m, s in sides.items() if m in self.sources - targets and not s.missing
-        )
+        self.ranked = self.sources - targets
+        self.unwritable = tuple(m for m, s in sides.items() if m in self.ranked and not s.missing)
         self.values = {name: a.value for name, a in agreed.items()}
         self.seq = max((a.seq for a in agreed.values()), default=0)
 
@@ -101,6 +101,13 @@ class Contest:
         own = (*stance.changed, *stance.firsts)
         values = full(self.group, self.agreed, stance.values, own)
         return stance.member, values, stance.edited
+
+    def ranks(self) -> bool:
+        """Whether the values of sources that cannot be written are ranked: there are several. The
+        last one left is so against what another of them had; what a member gave that can be
+        written meets its change like any agreed value."""
+        last = len(self.ranked) > 1 and self.origin().member in self.ranked
+        return (len(self.unwritable) > 1 or last) and bool(self.standing())
 
     def standing(self) -> list[Claim]:
         """What each source that cannot be written holds now; what was not read of it counts with

@@ -165,7 +165,7 @@ class _GroupMerge:
         contest, beats = self.contest, False
         claims = [contest.claim(s) for s in edits]
         policies, why = contest.conflict, "several edits"
-        if len(contest.unwritable) > 1 and any(s.member in contest.unwritable for s in edits):
+        if contest.ranks() and any(s.member in contest.unwritable for s in edits):
             edits = [s for s in edits if s.member not in contest.unwritable]
             claims = [c for c in claims if c[0] not in contest.unwritable]
             best, beats = self._ranked()

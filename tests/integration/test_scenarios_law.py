@@ -237,6 +237,22 @@ def test_s68_a_rebuilt_state_comes_to_the_same_value(world: World) -> None:
     assert set(world.linked("t", keys["t"])) == {"a", "b", "t"}
 
 
+def test_s68_the_last_source_left_is_heard(world: World) -> None:
+    """Law 13, S68: a's record is gone: what it had last is no value of now, and no preference for a
+    holds it against b, the only source left."""
+    keys = aggregation(world, deletes="propagate")
+    for member in ("a", "b"):
+        world.add(member, email="zoe@x.org", name="Zoe", phone="0")
+    world.run()
+    world.remove("a", keys["a"])
+    world.quiet()
+    assert phone(world, "t", keys["t"]) == "1"
+    world.edit("b", keys["b"], phone="9")
+    world.run()
+    assert phone(world, "t", keys["t"]) == "9"
+    world.quiet()
+
+
 def test_s69_a_record_that_one_source_drops_stays(world: World) -> None:
     """S69: b drops the record, a still has it: the target keeps it; once both dropped it, the
     deletion propagates."""

@@ -75,6 +75,21 @@ def test_newest_where_unwritable_sources_hold_one_value() -> None:
     assert agreed(life(rules), "city") == "002-city"
 
 
+def test_newest_where_the_last_unwritable_source_has_only_a_blank() -> None:
+    """Law 13, S68: what was blank at first sight and is blank in another way ranks nowhere."""
+    rules = flow(Policy("newest"), a=Mode.SOURCE, b=Mode.SOURCE)
+    bases = {"b": Base(None, 0), "c": Base("x", 1)}
+    links = {m: Link(m, f"{m}1", bases={"city": base}) for m, base in bases.items()}
+    entity = Entity(1, agreed={"city": Agreed("x", 1, Origin("a", 1, "edited"))}, links=links)
+    reads = {
+        "b": Read(ReadStatus.SEEN, Record("b1", {"city": ""}), tick=50, complete=True),
+        "c": Read(ReadStatus.SAME, tick=50, complete=True),
+    }
+    plan = plan_entity(rules, entity, reads, (), RUN, TICK)
+    assert plan.entity.agreed == entity.agreed
+    assert plan.operations == ()
+
+
 def test_f25_a_set_read_in_another_form_after_an_unproven_write_is_reviewed() -> None:
     """Law 5: whatever the policy; a member that drops an element removes it nowhere else."""
     rules = flow(Policy("merge"))

@@ -223,8 +223,10 @@ def merged(q: Question) -> list[Verdict]:
     drifting = {n: s for n, s in q.sides.items() if s.changed and not s.may}
     blind = [n for n in movers if n in q.sources and n not in q.targets]
     unwritable = [n for n in (*q.sides, *q.absent) if n in q.sources and n not in q.targets]
+    blind_ones = q.sources - q.targets
+    last = len(blind_ones) > 1 and q.agreed[0].origin.member in blind_ones
+    ranked = bool(blind) and (len(unwritable) > 1 or last)
     if odd:  # whatever the policy and the authority: it may be what our own write looks like
-        ranked = bool(blind) and len(unwritable) > 1
         if ranked and all(q.same(q.candidate(s), q.row) for s in odd.values()):
             return []  # no conflict, where the ranked value is what was agreed since, too
         if ranked:
@@ -235,7 +237,7 @@ def merged(q: Question) -> list[Verdict]:
             rest = {n: s for n, s in drifting.items() if n not in odd}
             return [outcome(q, q.row, False, {**movers, **odd}, rest)]
         return [frozen(q, rows)]
-    if blind and len(unwritable) > 1:
+    if ranked:
         return []  # law 13 has its own test
     if drifting and q.rules.drift is Drift.REVIEW:
         if any(q.same(s.now, q.row) for s in drifting.values()):
