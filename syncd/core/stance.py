@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from syncd.core.model import UNSET, Agreed, Base, Fields, Note, NoteKind, Value
 from syncd.core.observe import Side
-from syncd.core.rules import Comparable, FlowRules
+from syncd.core.rules import Comparable, Drift, FlowRules
+from syncd.core.values import blank
 
 Group = tuple[str, ...]
 
@@ -80,11 +81,18 @@ def stand(rules: FlowRules, group: Group, agreed: Mapping[str, Agreed], side: Si
             forced = forced or verdict == "unproven"
             reset = reset or (verdict == "behind" and compare(value) == compare(base.value))
             if now is not None and not lagging and compare(base.value) != compare(now.value):
-                degraded = degraded or not rules.fields[name].lossy
+                degraded = degraded or not (rules.fields[name].lossy or _emptied(rules, side, name))
     return Stance(
         side.member, side, values, bases, tuple(changed), tuple(firsts),
         behind, degraded, forced, reset, tuple(proven), tuple(own),
     )  # fmt: skip
+
+
+def _emptied(rules: FlowRules, side: Side, name: str) -> bool:
+    """Whether a blank was kept there as drift (laws 1, 9): its user saw what he emptied, so that
+    filling it again loses nothing, as an edit of a form that was cut might."""
+    kept = rules.fields[name].fill and rules.drift_of(side.member, name) is Drift.KEEP
+    return kept and blank(side.link.bases[name].value)
 
 
 def changed(rules: FlowRules, agreed: Mapping[str, Agreed], side: Side, name: str) -> bool | None:

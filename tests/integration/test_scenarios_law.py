@@ -197,6 +197,22 @@ def test_s67_an_edit_without_authority_is_drift(world: World, drift: str) -> Non
     world.quiet()
 
 
+def test_s67_a_blank_that_was_kept_is_filled_again_unasked(world: World) -> None:
+    """S67: under `fill` a's blank is drift and kept; what its user then enters is the one edit, and
+    none of a form that was cut."""
+    fields = {**PEOPLE, "phone": {"type": "text", "fill": True}}
+    world.flow({"a": Member(), "b": Member()}, fields, drift="keep")
+    keys = everywhere(world, "a", "b")
+    world.quiet(times=1)
+    world.edit("a", keys["a"], phone=None)
+    world.quiet(times=1)
+    assert phone(world, "b", keys["b"]) == "1"
+    world.edit("a", keys["a"], phone="5")
+    assert world.settle().exit_code == 0
+    assert phone(world, "b", keys["b"]) == "5"
+    world.quiet()
+
+
 # --- S68, S69: sources that cannot be written -----------------------------------------------------
 
 

@@ -135,9 +135,11 @@ class Question:
         changed = any(differs)
         blanking = self.field.fill and all(v in (None, "") for v in now)
         behind = any(s < self.seq for s, d in zip(seqs, differs, strict=True) if d or not changed)
+        emptied = self.field.fill and self.rules.drift is Drift.KEEP
         degraded = any(
             d
             and s == self.seq
+            and not (emptied and o in (None, ""))  # its user saw what he emptied: nothing is cut
             and self.rules.fields[f].compare(o) != self.rules.fields[f].compare(a)
             for f, d, s, o, a in zip(self.group, differs, seqs, base_row, self.row, strict=True)
         )
