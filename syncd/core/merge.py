@@ -174,7 +174,7 @@ class _GroupMerge:
             else:
                 claims += contest.standing()
                 policies, why = (), "sources disagree"
-        join = any(s.behind or s.degraded or set(s.changed) & s.side.remapped for s in edits)
+        join = any(s.behind or s.degraded or not s.side.untold.isdisjoint(s.changed) for s in edits)
         rivals = contest.rivals(claims, join)
         if len(rivals) == 1:
             verdict = contest.take(rivals[0], f"edited in {rivals[0].holders[0]}")

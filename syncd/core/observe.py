@@ -18,6 +18,7 @@ class Side:
     newer    the record's version is not the one its bases were confirmed at
     ours     the time of the version read is that of our own write, or may be
     remapped fields to which another mapping than that of the bases gives another value, or may
+    untold   those of them of which the mapping before does not tell whether they were edited
     """
 
     member: str
@@ -29,6 +30,7 @@ class Side:
     row_hash: int | None
     reason: str = ""
     remapped: frozenset[str] = frozenset()
+    untold: frozenset[str] = frozenset()
     ours: bool = False
 
     @property
@@ -139,4 +141,6 @@ def _rebased(side: Side, former: Fields | None) -> Side:
         if untouched and name in side.fields and before.get(name, UNSET) == base.value:
             bases[name] = replace(base, value=side.fields[name])
     remapped = frozenset(n for n, value in side.fields.items() if before.get(n, UNSET) != value)
-    return replace(side, link=replace(side.link, bases=bases), remapped=remapped)
+    untold = frozenset(side.fields.keys() - before.keys())
+    link = replace(side.link, bases=bases)
+    return replace(side, link=link, remapped=remapped, untold=untold)

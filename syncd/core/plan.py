@@ -197,7 +197,7 @@ class _EntityPlanning:
                 if not base.unproven and compare(base.value) == compare(value):
                     bases[name] = replace(base, value=value)
         if owed:
-            self.sending.update(side, agreed, owed, first, self.merges)
+            self.sending.update(side, agreed, owed, first, self.merges, bases)
         return self._link(side, bases, frozen)
 
     def _owes(

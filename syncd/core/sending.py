@@ -37,8 +37,10 @@ class Sending:
         owed: Sequence[str],
         first: Sequence[str],
         merges: Sequence[Merged],
+        bases: Mapping[str, Base],
     ) -> None:
-        """owed: fields the member is pending in; first: those of them first seen there."""
+        """owed: fields the member is pending in; first: those of them first seen there; bases: as
+        this run leaves them."""
         values = {name: agreed[name].value for name in owed}
         complaints = self.rules.members[side.member].validate({**side.fields, **values})
         bad = {name: why for name, why in complaints.items() if name in values}
@@ -56,7 +58,7 @@ class Sending:
                 {name: agreed[name].seq for name in owed},
                 dict(side.fields),
                 self._version(side),
-                _cause(merges, owed) or _giver(side.link.bases, owed, agreed),
+                _cause(merges, owed) or _giver(bases, owed, agreed),
                 _reasons(owed, agreed),
                 tuple(blanks),
                 tuple(first),
@@ -146,7 +148,10 @@ def _giver(bases: Mapping[str, Base], names: Sequence[str], agreed: Mapping[str,
     """Whose change of an earlier run a member is still owed, the last one's: it was away, or
     refused it. Drift that is written over (its base has no sequence) is nobody's change."""
     owed = [agreed[n] for n in names if n not in bases or bases[n].seq]
-    return max(owed, key=lambda a: a.seq).origin.member or "" if owed else ""
+    if not owed:
+        return ""
+    last = max(owed, key=lambda a: (a.seq, a.origin.at or "", a.origin.member or ""))
+    return last.origin.member or ""
 
 
 def _cause(merges: Sequence[Merged], names: Sequence[str]) -> str:

@@ -90,10 +90,15 @@ def test_i9_first_sight_at_a_target_is_counted_as_such(world: World) -> None:
 # --- changed mappings -----------------------------------------------------------------------------
 
 
-def phones(world: World, kind: str = "text", **b_phone: Any) -> None:
+def phones(world: World, kind: str = "text", conflict: str = "review", **b_phone: Any) -> None:
     """The flow with phones of this type, and b's mapped like this."""
     b = Member(extra={"b_other": "VARCHAR(20)"}, maps={"phone": b_phone})
-    world.flow({"a": Member(), "b": b}, {**PEOPLE, "phone": kind}, guard={"updates": "off"})
+    world.flow(
+        {"a": Member(), "b": b},
+        {**PEOPLE, "phone": kind},
+        guard={"updates": "off"},
+        conflict=conflict,
+    )
 
 
 @LOCAL
@@ -122,14 +127,15 @@ def test_s78_a_record_not_read_under_one_mapping_is_no_edit_under_the_next(world
 @LOCAL
 def test_i9_what_a_changed_mapping_makes_of_values_is_a_rebase(world: World) -> None:
     """I9, law 16: b's phones come from another column all of a sudden. The old one is not read any
-    more, so nothing tells edits from that: the guard counts rebases, and a person is asked."""
-    phones(world)
+    more, so nothing tells edits from that: they are candidates, and what the policy makes of them
+    is counted as rebases."""
+    phones(world, conflict="prefer:b")
     for n in range(12):
         row = {"email": f"p{n}@x.org", "name": "P", "phone": "1"}
         world.add("a", **row)
         world.add("b", **row, b_other="3")
     world.quiet(times=1)
-    phones(world, native="b_other")
+    phones(world, conflict="prefer:b", native="b_other")
     world.run()
     assert world.written == []
     (hold,) = world.holds()
