@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,18 +52,16 @@ def command(app: App, file: Path, skip_moved: bool) -> None:
             codes = [member.exit for report in now for member in report.members.values()]
             app.finish(_nothing([], ["! nothing was done: a member was not read"], codes, unread))
         if not skip_moved and moved:
-            app.finish(_refused(_entries(saved, moved)))
+            app.finish(_refused(saved.entries(moved)))
         options = {
-            flow: RunOptions(
-                only=frozenset(operations).difference(moved.get(flow, ())), whole=not skip_moved
-            )
-            for flow, operations in saved.operations.items()
+            flow: RunOptions(only=digests.difference(moved.get(flow, ())), whole=not skip_moved)
+            for flow, digests in saved.digests.items()
         }
         done = run_all(app, session, list(saved.flows), options, yes=True)
     if skip_moved:
         done.of_moved = 3
-    before = _entries(saved, moved)
-    late = _entries(saved, {report.flow: report.moved for report in done.reports})
+    before = saved.entries(moved)
+    late = saved.entries({report.flow: report.moved for report in done.reports})
     if late and all(report.state is RunState.PLANNED for report in done.reports):
         app.finish(_refused(late))
     result = done.result("apply", app, {"applied": True, "moved": [*before, *late]})
@@ -89,7 +87,7 @@ def _again(app: App, session: Session, saved: SavedPlan, flow: str, file: Path) 
             hint="make it again: syncd reconcile --plan FILE",
         )
     with watching(app) as progress:
-        only = frozenset(saved.operations[flow])
+        only = saved.digests[flow]
         return session.run(flow, RunOptions(dry_run=True, only=only, keep=0, progress=progress))
 
 
@@ -115,14 +113,6 @@ def _nothing(
 ) -> Result:
     data = {"applied": False, "moved": moved, "flows": [], "skipped": []}
     return Result("apply", data, lines, failure.worst(codes), errors)
-
-
-def _entries(saved: SavedPlan, moved: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
-    return [
-        {k: v for k, v in saved.operations[flow][digest].items() if k != "kind"}
-        for flow, digests in moved.items()
-        for digest in digests
-    ]
 
 
 def _moved_lines(listed: list[dict[str, Any]], word: str) -> list[str]:

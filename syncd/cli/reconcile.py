@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,14 @@ from syncd.cli.progress import Watcher, watching
 from syncd.cli.records import schema_kinds, split_record
 from syncd.cli.savedplan import PlanFile, check_place
 from syncd.core import keys
-from syncd.engine.result import RunMode, RunOptions, RunReport, RunState, joined
+from syncd.engine.result import (
+    PlannedOperation,
+    RunMode,
+    RunOptions,
+    RunReport,
+    RunState,
+    joined,
+)
 from syncd.errors import ConfigError, Interrupted, SyncdError
 
 if TYPE_CHECKING:
@@ -70,18 +78,21 @@ def command(
         app.flow(flow)
     named_record = _record(app, record, wanted)
     options = RunOptions(mode=RunMode(mode), dry_run=dry_run)
-    if plan is not None:
-        options = replace(options, keep=_MOST)
-    with app.session() as session:
+    to = nullcontext() if plan is None else closing(PlanFile(plan, app.time()))
+    with app.session() as session, to as file:
         if named_record is not None:
             member, native = named_record
             compiled = session.open(wanted[0]).compiled.members[member]
             key = keys.parse(native, schema_kinds(compiled.schema, compiled.key))
             options = replace(options, mode=RunMode.ENTITY, record=(member, key))
-        done = run_all(app, session, wanted, dict.fromkeys(wanted, options), yes=yes)
-        saved = plan is not None and done.whole
-        if plan is not None and saved:
-            save(app, session, done, plan)
+        each = dict.fromkeys(wanted, options)
+        if file is not None:
+            each = {f: replace(options, planned=_tell(app, file, f)) for f in wanted}
+        done = run_all(app, session, wanted, each, yes=yes)
+        saved = file is not None and done.whole
+        if file is not None and saved:
+            file.flows = {r.flow: session.open(r.flow).compiled.fingerprint for r in done.reports}
+            file.write()
     said = done.result("reconcile", app, {"dry_run": dry_run, "saved": saved})
     if plan is not None:
         why = "the plan is not whole and was not saved: see the errors"
@@ -231,24 +242,21 @@ def in_order(session: Session, flows: Sequence[str]) -> list[str]:
         return list(flows)
 
 
-def save(app: App, session: Session, done: Done, path: Path) -> None:
-    """Write the plan. Raises ConfigError: SY0164, and what `PlanFile.write` raises."""
-    file = PlanFile(app.time())
-    for report in done.reports:
-        planned = sum(sum(m.planned.values()) for m in report.members.values())
-        if planned > len(report.operations):
+def _tell(app: App, file: PlanFile, flow: str) -> Callable[[PlannedOperation], None]:
+    """What takes the operations of this flow's plan, one by one, to the file."""
+    private = View.of(app.flow(flow)).private
+    file.masked |= {f"{flow}.{name}" for name in private}
+
+    def told(planned: PlannedOperation) -> None:
+        if file.count == _MOST:
             raise ConfigError(
-                f"the plan of {report.flow} has {planned:,} operations, more than a file may hold",
+                f"the plan of {flow} has more operations than the {_MOST:,} that a file may hold",
                 code="SY0164",
-                hint=f"run it as it is: syncd reconcile {report.flow}",
+                hint=f"run it as it is: syncd reconcile {flow}",
             )
-        private = View.of(app.flow(report.flow)).private
-        fingerprint = session.open(report.flow).compiled.fingerprint
-        file.flows[report.flow] = fingerprint
-        file.masked |= {f"{report.flow}.{name}" for name in private}
-        for operation in report.operations:
-            file.add(report.flow, fingerprint, planlines.operation_json(operation, private))
-    file.write(path)
+        file.add(flow, planlines.operation_json(planned, private))
+
+    return told
 
 
 def _confirm(app: App, progress: Watcher, report: RunReport) -> bool:

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,29 +29,56 @@ _HEAD = 1 << 24  # bytes that a plan's first line may have: it names flows and p
 
 @dataclass(frozen=True, slots=True)
 class SavedPlan:
-    """flows: fingerprint of the config by flow, in the order to run; operations: by flow, those
-    to run, by digest; held: how many were held and are not part of it."""
+    """flows: fingerprint of the config by flow, in the order to run; digests: by flow, of the
+    operations to run; held: how many were held and are not part of it."""
 
+    path: Path
     flows: Mapping[str, str]
-    operations: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    digests: Mapping[str, frozenset[str]]
     made: str
     held: int = 0
 
+    def entries(self, wanted: Mapping[str, Collection[str]]) -> list[dict[str, Any]]:
+        """What the file says of these operations, by flow and digest; read again, for nobody keeps
+        a whole plan in memory. Raises what `read` raises."""
+        sought = {flow: set(digests) for flow, digests in wanted.items() if digests}
+        if not sought:
+            return []
+        return [
+            {name: value for name, value in line.items() if name != "kind"}
+            for line in _lines(self.path)
+            if line.get("digest") in sought.get(str(line.get("flow")), ())
+        ]
 
-@dataclass(slots=True)
+
 class PlanFile:
-    """Collects a plan, and writes it at once: a file that is there is whole."""
+    """Collects a plan on the disk, and puts it in its place at once: a file there is whole.
 
-    made: str
-    flows: dict[str, str] = field(default_factory=dict)
-    masked: set[str] = field(default_factory=set)
-    lines: list[bytes] = field(default_factory=list)
+    flows, masked  as the head has them; count: operations so far. Raises ConfigError SY0165.
+    """
 
-    def add(self, flow: str, fingerprint: str, operation: Mapping[str, Any]) -> None:
-        self.flows[flow] = fingerprint
-        self.lines.append(orjson.dumps({"kind": "operation", "flow": flow, **operation}))
+    def __init__(self, path: Path, made: str) -> None:
+        self.path, self.made = path, made
+        self.flows: dict[str, str] = {}
+        self.masked: set[str] = set()
+        self.count = 0
+        try:
+            self._lines = tempfile.TemporaryFile()  # noqa: SIM115
+        except OSError as error:
+            raise _unwritable(path, error) from error
 
-    def write(self, path: Path) -> None:
+    def add(self, flow: str, operation: Mapping[str, Any]) -> None:
+        line = orjson.dumps({"kind": "operation", "flow": flow, **operation})
+        try:
+            self._lines.write(line + b"\n")
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        self.count += 1
+
+    def close(self) -> None:
+        self._lines.close()
+
+    def write(self) -> None:
         """Raises what `check_place` raises."""
         head = {
             "kind": "plan",
@@ -59,8 +87,8 @@ class PlanFile:
             "flows": self.flows,
             "masked": sorted(self.masked),
         }
-        end = {"kind": "end", "operations": len(self.lines)}
-        text = b"\n".join([orjson.dumps(head), *self.lines, orjson.dumps(end)]) + b"\n"
+        end = {"kind": "end", "operations": self.count}
+        path = self.path
         check_place(path)  # a run takes its time: something else may stand there by now
         place = path.resolve()
         try:
@@ -69,7 +97,10 @@ class PlanFile:
             raise _unwritable(path, error) from error
         try:
             with os.fdopen(number, "wb") as file:
-                file.write(text)
+                file.write(orjson.dumps(head) + b"\n")
+                self._lines.seek(0)
+                shutil.copyfileobj(self._lines, file)
+                file.write(orjson.dumps(end) + b"\n")
             Path(name).replace(place)
         except OSError as error:
             Path(name).unlink(missing_ok=True)
@@ -117,28 +148,46 @@ def _unwritable(path: Path, error: OSError) -> ConfigError:
 
 def read(path: Path) -> SavedPlan:
     """Raises ConfigError SY0162: no plan, of another version, or not whole."""
+    lines = _lines(path)
     try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise _bad(path, f"cannot be read: {error.strerror}") from error
-    try:
-        head, *operations, end = [orjson.loads(line) for line in lines]
-        if head["kind"] != "plan" or end["kind"] != "end":
+        head = next(lines, None)
+        if head is None or head["kind"] != "plan":
             raise _bad(path, "is not a whole plan")
         if head["version"] != VERSION:
             raise _bad(path, f"is a plan of version {head['version']}, this is {VERSION}")
-        if end["operations"] != len(operations):
-            raise _bad(path, "is not a whole plan: lines are missing")
         flows = {str(flow): str(mark) for flow, mark in head["flows"].items()}
-        found: dict[str, dict[str, Mapping[str, Any]]] = {flow: {} for flow in flows}
-        held = 0
-        for operation in operations:
-            if operation["held"]:
+        found: dict[str, set[str]] = {flow: set() for flow in flows}
+        held = count = 0
+        end: dict[str, Any] = {}
+        for line in lines:
+            if end:
+                raise _bad(path, "is not a whole plan")
+            if line["kind"] == "end":
+                end = line
+                continue
+            count += 1
+            if line["held"]:
                 held += 1
             else:
-                found[operation["flow"]][str(operation["digest"])] = operation
-        return SavedPlan(flows, found, str(head["made"]), held)
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+                found[line["flow"]].add(str(line["digest"]))
+        if not end:
+            raise _bad(path, "is not a whole plan")
+        if end["operations"] != count:
+            raise _bad(path, "is not a whole plan: lines are missing")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _bad(path, "is not a plan of syncd") from error
+    digests = {flow: frozenset(marks) for flow, marks in found.items()}
+    return SavedPlan(path, flows, digests, str(head["made"]), held)
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                yield orjson.loads(line)
+    except OSError as error:
+        raise _bad(path, f"cannot be read: {error.strerror}") from error
+    except orjson.JSONDecodeError as error:
         raise _bad(path, "is not a plan of syncd") from error
 
 

@@ -35,16 +35,15 @@ def show(context: RunContext, totals: planning.PlanTotals, tripped: Tripped) -> 
     for planned in recording.preview(context, tripped):
         if len(context.report.operations) < context.options.keep:
             context.report.operations.append(planned)
-        elif not some:
+        elif not (some or context.options.dry_run):
             break
+        if context.options.dry_run:
+            context.options.planned(planned)
+            context.report.members[planned.operation.member].held += bool(planned.held)
         if some:
             counts = context.report.members[planned.operation.member].planned
             kind = str(planned.operation.kind)
             counts[kind] = counts.get(kind, 0) + 1
-    if context.options.dry_run:
-        for planned in context.report.operations:
-            if planned.held:
-                context.report.members[planned.operation.member].held += 1
 
 
 def remember_reading(context: RunContext) -> None:

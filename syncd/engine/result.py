@@ -186,6 +186,10 @@ def no_progress(stage: str, member: str, done: int, total: int | None) -> None:
     """The default: nobody watches."""
 
 
+def not_told(planned: PlannedOperation) -> None:
+    """The default: nobody wants the whole plan."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """
@@ -193,6 +197,7 @@ class RunOptions:
     only       digests of a saved plan: exactly these run; the rest of the plan is dropped
     whole      of these all, or where one is not planned any more none
     keep       how many planned operations the report carries (a first sync may have a million)
+    planned    told of every operation of a dry run, one after the other
     confirm    asked when a first run would create into a member without links, or link and write
                between two filled ones; None = yes
     record     (member, native id as people write it): the record of an ENTITY run
@@ -203,6 +208,7 @@ class RunOptions:
     only: frozenset[str] | None = None
     whole: bool = False
     keep: int = 2_000
+    planned: Callable[[PlannedOperation], None] = not_told
     confirm: Confirm | None = None
     record: tuple[str, str] | None = None
     progress: Progress = no_progress
