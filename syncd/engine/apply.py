@@ -387,7 +387,7 @@ def _refusal(
     before = known.get((entity.id, entry.operation.member))
     attempts = before.attempts if before is not None else 0
     wait = 0.0 if outcome.blocked else min(_FIRST_RETRY * 2**attempts, _LAST_RETRY)
-    due = (context.now + timedelta(seconds=wait)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    due = instant_text(context.now + timedelta(seconds=wait))
     digest = operation_digest(entity, entry.operation)
     return Refused(entity.id, entry.operation.member, digest, error, entry.operation.key, due)
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from syncd.engine.opening import OpenFlow
-from syncd.seams import Holder, Seams
+from syncd.seams import Holder, Seams, instant_text
 from syncd.store import journal, moments, rebuild, runs, shadow, voided
 from syncd.store.flows import MemberState
 from syncd.store.moments import Moment
@@ -69,7 +69,7 @@ def begin(
 ) -> Begun:
     """tick: of the transaction that takes the lease."""
     number, now = shadow.flow_id(conn, flow.name), seams.clock.now()
-    at = now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    at = instant_text(now)
     _introduce(conn, number, flow, remember)
     runs.interrupt(conn, number, at=at)
     moment = moments.here(conn, seams, holder)

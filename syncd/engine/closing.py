@@ -14,6 +14,7 @@ from syncd.engine.context import RunContext
 from syncd.engine.holding import Tripped
 from syncd.engine.result import RunMode, RunReport, RunState
 from syncd.errors import SyncdError
+from syncd.seams import instant_text
 from syncd.store import (
     conflicts,
     holds,
@@ -174,7 +175,7 @@ def _record_end(context: RunContext, conn: Connection, error: SyncdError | None)
         conn,
         context.number,
         state,
-        at=context.seams.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        at=instant_text(context.seams.clock.now()),
         counts=counts,
         exit=report.exit_code if error is None else error.exit_code,
         error=error.message if error is not None else _troubles(report),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
@@ -188,9 +188,11 @@ def _plan_one(
     known |= {name: replace(known[name], complete=False) for name in without}
     decisions = state.decisions.get(entity.id, ()) if entity.id else ()
     plan = plan_entity(context.rules, entity, known, decisions, context.number, PLANNED_TICK)
-    if _waits_whole(entity, items, plan, known):
+    planned = {operation_digest(plan.entity, op) for op in plan.operations} if items else set()
+    if _waits_whole(entity, items, planned, known):
         return None
-    undone = _still_true(plan, items)
+    # what a person wants taken back and is planned just so: what was edited since is not lost
+    undone = [i for i in items if i.state is ItemState.REVERTED and i.op_digest in planned]
     rules = undo.without(context.rules, undone)
     if rules is not context.rules:
         plan = plan_entity(rules, entity, known, decisions, context.number, PLANNED_TICK)
@@ -260,13 +262,10 @@ def _unread(entity: Entity, known: Mapping[str, Read]) -> bool:
 
 
 def _waits_whole(
-    entity: Entity, items: Sequence[HoldItem], plan: EntityPlan, known: Mapping[str, Read]
+    entity: Entity, items: Sequence[HoldItem], planned: Set[str], known: Mapping[str, Read]
 ) -> bool:
     """Whether something of it is held, or was, at a record that was not read: then nothing of it is
     recorded either, or it would go out later as what nobody held (law 16)."""
-    if not items:
-        return False
-    planned = {operation_digest(plan.entity, op) for op in plan.operations}
     return any(
         item.op_digest not in planned
         and (link := entity.links.get(item.member)) is not None
@@ -275,13 +274,6 @@ def _waits_whole(
         and known[item.member].status is ReadStatus.UNREAD
         for item in items
     )
-
-
-def _still_true(plan: EntityPlan, items: Sequence[HoldItem]) -> list[HoldItem]:
-    """What a person wants taken back and is planned just so: what was edited since is not lost."""
-    reverted = [item for item in items if item.state is ItemState.REVERTED]
-    planned = {operation_digest(plan.entity, op) for op in plan.operations} if reverted else ()
-    return [item for item in reverted if item.op_digest in planned]
 
 
 def _answer_holds(

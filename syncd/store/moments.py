@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, and_, bindparam, func, or_, select
 
-from syncd.seams import Holder, Seams
+from syncd.seams import Holder, Seams, instant_text
 from syncd.store import tables
 from syncd.store.lease import server_now
 
@@ -55,7 +55,7 @@ def shown(conn: Connection, flow: int, now: Moment, lags: Mapping[str, float]) -
     """
     found: dict[float, int] = {}
     for lag in set(lags.values()):
-        before = None if now.at is None else _text(now.at - timedelta(seconds=lag))
+        before = None if now.at is None else instant_text(now.at - timedelta(seconds=lag))
         until = now.ms - int(lag * 1000) - 1
         asked = {"of_flow": flow, "of_boot": now.boot, "until": until, "before": before}
         found[lag] = int(conn.execute(_SHOWN, asked).scalar() or 0)
@@ -66,12 +66,8 @@ def note(conn: Connection, flow: int, now: Moment, tick: int, *, forget: int = 0
     """All ticks up to this one lie before `now`. forget: notes before this tick say nothing more
     that is asked for."""
     if conn.execute(_KNOWN, {"of_flow": flow, "of_boot": now.boot, "tick": tick}).first() is None:
-        at = None if now.at is None else _text(now.at)
+        at = None if now.at is None else instant_text(now.at)
         row = {"flow_id": flow, "boot": now.boot, "tick": tick, "ms": now.ms, "at": at}
         conn.execute(_NOTE, row)
     if forget:
         conn.execute(_FORGET, {"of_flow": flow, "below": forget})
-
-
-def _text(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import BindParameter, Connection, and_, bindparam, func, or_, select
 from sqlalchemy import text as sql
 
+from syncd.seams import instant_text
 from syncd.store import bulk, codec, tables
 from syncd.store.moments import Moment
 
@@ -191,7 +192,7 @@ def _from(now: Moment, span: timedelta) -> dict[str, Any]:
 
 def _text(now: Moment, back: timedelta = timedelta()) -> str:
     assert now.at is not None
-    return (now.at - back).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return instant_text(now.at - back)
 
 
 def _run(row: Any) -> Run:

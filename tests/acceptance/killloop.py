@@ -332,3 +332,14 @@ def shown_key(key: str) -> str:
     from syncd.core.keys import decode
 
     return "/".join(map(str, decode(key)))
+
+
+def edited(world: World) -> Loop:
+    """In step, then edited on both sides."""
+    world.fill(15, 8)
+    loop = Loop(world)
+    loop.judge.hear()
+    loop.to_the_end()
+    loop.world.edit(30, 60)
+    loop.judge.hear()
+    return loop

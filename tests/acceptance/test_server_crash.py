@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 from crashing import CrashingPostgres, crashing
-from killloop import Answer, Loop, share
+from killloop import Answer, Loop, edited, share
 from killworld import VARIANTS, World
 from servers import REQUIRED, ServerMissing, Servers
 
@@ -65,13 +65,7 @@ def make(servers: Servers, server: CrashingPostgres) -> Iterator[Make]:
         for url in places.given:
             if str(server.home) in url:
                 server.keep(url)
-        worlds[-1].fill(15, 8)
-        loop = Loop(worlds[-1])
-        loop.judge.hear()
-        loop.to_the_end()
-        loop.world.edit(30, 60)
-        loop.judge.hear()
-        return loop
+        return edited(worlds[-1])
 
     yield made
     server.restart()

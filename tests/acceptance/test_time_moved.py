@@ -9,7 +9,7 @@ from random import Random
 import psycopg
 import pytest
 from disk import NoCompiler, compiled
-from killloop import Loop, Moment, share
+from killloop import Loop, Moment, edited, share
 from killworld import VARIANTS, World
 from servers import REQUIRED, ServerMissing, Servers
 from sqlalchemy.engine import make_url
@@ -31,13 +31,7 @@ def make(servers: Servers) -> Iterator[Make]:
             if REQUIRED:
                 pytest.fail(str(missing))
             pytest.skip(str(missing))
-        worlds[-1].fill(15, 8)
-        loop = Loop(worlds[-1])
-        loop.judge.hear()
-        loop.to_the_end()
-        loop.world.edit(30, 60)
-        loop.judge.hear()
-        return loop
+        return edited(worlds[-1])
 
     yield made
     for world in worlds:
